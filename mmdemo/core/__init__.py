@@ -1,0 +1,1 @@
+"""Requests, results, errors and settings; standard library and numpy only."""

@@ -1,0 +1,29 @@
+"""Where things lie: the few paths and switches that the environment can change."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The checkout: the folder of app.py, configs/ and checkpoints/."""
+
+
+def data_root() -> Path:
+    """Folder of the public data sets: ``MMDEMO_DATA``, default ``../shared/data`` beside the checkout."""
+    return Path(os.environ.get("MMDEMO_DATA") or ROOT.parent / "shared" / "data").expanduser()
+
+
+def checkpoints_root() -> Path:
+    """Folder of shipped and own checkpoints: ``MMDEMO_CHECKPOINTS``, default ``checkpoints/`` in the checkout."""
+    return Path(os.environ.get("MMDEMO_CHECKPOINTS") or ROOT / "checkpoints").expanduser()
+
+
+def cache_root() -> Path:
+    """Folder of cached features, safe to delete: ``MMDEMO_CACHE``, default the user's cache folder."""
+    given = os.environ.get("MMDEMO_CACHE")
+    if given:
+        return Path(given).expanduser()
+    import platformdirs  # only needed when nothing is set; keeps ``import mmdemo`` light
+
+    return Path(platformdirs.user_cache_dir("mmdemo", appauthor=False))
