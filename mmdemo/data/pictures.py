@@ -1,0 +1,125 @@
+"""Features of whole picture folders, through the cache: below the trunk's cut, and its grid."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mmdemo.data.features import CHUNK, cached, files_key
+from mmdemo.data.read import PICTURE_SUFFIXES
+from mmdemo.media.image import load_picture
+from mmdemo.models.parts import VisionPart
+from mmdemo.tasks.base import to_bytes
+from mmdemo.tasks.pictures import normalized, square
+
+Say = Callable[[str, int, int], None]
+"""Progress: what is done, how much of it, out of how much."""
+
+Features = Mapping[Path, tuple[NDArray[np.generic], ...]]
+"""Picture file → one row per view: the picture, and its mirror image where that was asked for."""
+
+
+def stems(files: Iterable[Path], vision: VisionPart, *, mirror: bool, say: Say | None = None) -> Features:
+    """What the trunk gives below its cut: fp16 (C, 2G, 2G) per view. Survives tuning above the cut."""
+    return _by_folder(files, mirror, lambda folder, flip: _stem_rows(folder, vision, flip, say))
+
+
+def grids(files: Iterable[Path], vision: VisionPart, *, mirror: bool, say: Say | None = None) -> Features:
+    """The trunk's grid: uint8 (D, G, G) per view (see tasks.base.to_bytes)."""
+
+    def rows(folder: Path, flip: bool) -> NDArray[np.generic]:
+        below = _stem_rows(folder, vision, flip, say)
+
+        def encode(start: int, stop: int) -> NDArray[np.generic]:
+            with torch.inference_mode(), torch.autocast(vision.device, dtype=torch.bfloat16):
+                stem = torch.from_numpy(np.array(below[start:stop])).float().to(vision.device)
+                return to_bytes(vision.trunk.grid(stem.contiguous(memory_format=torch.channels_last)))
+
+        return _cached("grid", folder, vision.hash, vision.trunk.config.side, flip, encode, say)
+
+    return _by_folder(files, mirror, rows)
+
+
+def imagenet(files: Iterable[Path], vision: VisionPart, *, say: Say | None = None) -> Features:
+    """ImageNet logits of the upright picture, fp16 (1000,)."""
+
+    def rows(folder: Path, flip: bool) -> NDArray[np.generic]:
+        below = _stem_rows(folder, vision, flip, say)
+
+        def encode(start: int, stop: int) -> NDArray[np.generic]:
+            with torch.inference_mode(), torch.autocast(vision.device, dtype=torch.bfloat16):
+                stem = torch.from_numpy(np.array(below[start:stop])).float().to(vision.device)
+                grid = vision.trunk.grid(stem.contiguous(memory_format=torch.channels_last))
+                return vision.trunk.logits(grid.mean(dim=(2, 3))).half().cpu().numpy()
+
+        return _cached("imagenet", folder, vision.hash, vision.trunk.config.side, flip, encode, say)
+
+    return _by_folder(files, False, rows)
+
+
+# ----------------------------------------------------------------
+
+
+def _by_folder(
+    files: Iterable[Path], mirror: bool, rows: Callable[[Path, bool], NDArray[np.generic]]
+) -> dict[Path, tuple[NDArray[np.generic], ...]]:
+    wanted: dict[Path, set[Path]] = defaultdict(set)
+    for file in files:
+        wanted[file.parent].add(file)
+    found: dict[Path, tuple[NDArray[np.generic], ...]] = {}
+    for folder, some in sorted(wanted.items()):
+        views = [rows(folder, flip) for flip in ((False, True) if mirror else (False,))]
+        for i, file in enumerate(pictures_in(folder)):
+            if file in some:
+                found[file] = tuple(view[i] for view in views)
+    return found
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """All picture files of a folder, in a fixed order; features are kept for whole folders."""
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
+
+
+def _cached(
+    kind: str,
+    folder: Path,
+    encoder: str,
+    side: int,
+    flip: bool,
+    encode: Callable[[int, int], NDArray[np.generic]],
+    say: Say | None,
+) -> NDArray[np.generic]:
+    files = pictures_in(folder)
+    text = f"{kind}|{encoder}|{side}|flip{int(flip)}|{files_key(files)}"
+    key = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+    what = f"{kind} features of {folder.parent.name}/{folder.name}" + (", mirrored" if flip else "")
+    return cached(key, len(files), encode, progress=None if say is None else lambda done, count: say(what, done, count))
+
+
+def _stem_rows(folder: Path, vision: VisionPart, flip: bool, say: Say | None) -> NDArray[np.generic]:
+    files, side = pictures_in(folder), vision.trunk.config.side
+    ahead: dict[int, list[Future[NDArray[np.uint8]]]] = {}
+    pool = ThreadPoolExecutor(max_workers=2)
+
+    def decode(file: Path) -> NDArray[np.uint8]:
+        return square(load_picture(file).pixels, side)
+
+    def encode(start: int, stop: int) -> NDArray[np.generic]:
+        # the next chunk is decoded while this one is encoded
+        now = ahead.pop(start, None) or [pool.submit(decode, file) for file in files[start:stop]]
+        ahead[stop] = [pool.submit(decode, file) for file in files[stop : stop + CHUNK]]
+        pixels = normalized([future.result() for future in now], flip=flip).to(vision.device)
+        with torch.inference_mode(), torch.autocast(vision.device, dtype=torch.bfloat16):
+            return vision.trunk.stem(pixels).half().contiguous().cpu().numpy()
+
+    try:
+        return _cached("stem", folder, vision.stem_hash, side, flip, encode, say)
+    finally:
+        pool.shutdown(cancel_futures=True)

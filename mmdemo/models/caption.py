@@ -1,0 +1,105 @@
+"""Caption, ready to serve."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import torch
+
+from mmdemo.core.config import CheckpointConfig
+from mmdemo.core.types import CaptionRequest, CaptionResult, Card, HeatMap, Request, Result, Scored
+from mmdemo.models.pictures import PictureEncoder
+from mmdemo.models.ready import ReadyModel, scaled
+from mmdemo.nets.decoder import SPECIAL, START, CaptionDecoder, Hypothesis, beam_steps
+from mmdemo.tasks.caption import decode
+
+LEAST_BEAMS = 3
+"""Beams even where one caption is wanted: the best of three is better than the greedy one."""
+
+
+class CaptionModel(ReadyModel):
+    """Decoder over a shared picture trunk."""
+
+    def __init__(
+        self, card: Card, config: CheckpointConfig, net: CaptionDecoder, *, pictures: PictureEncoder, device: str
+    ) -> None:
+        super().__init__(card, config, device=device)
+        self.net = net.eval().requires_grad_(False).to(device)
+        self.pictures = pictures
+
+    def _steps(self, request: CaptionRequest) -> Iterator[list[Hypothesis]]:
+        grid = self.pictures.encode([request.picture])[0].grid
+        return beam_steps(
+            self.net,
+            self.net.memory(grid.unsqueeze(0)),
+            beams=max(request.n, LEAST_BEAMS),
+            longest=request.max_words,
+            temperature=self.config.calibration.temperature,
+            no_repeat=2,
+        )
+
+    def _result(self, request: CaptionRequest, found: Sequence[Hypothesis]) -> CaptionResult:
+        said = [
+            Scored(label=decode(h.words, self.config.labels), score=math.exp(min(h.score, 0.0)))
+            for h in found[: request.n]
+        ]
+        return CaptionResult(
+            file=request.picture.name,
+            caption=said[0].label,
+            score=said[0].score,
+            sure=said[0].score >= self.config.calibration.threshold,
+            alternatives=tuple(said[1:]),
+            model=self.card.id,
+            seconds=0.0,
+        )
+
+    def _answer(self, requests: Sequence[CaptionRequest]) -> list[Result]:
+        self.pictures.encode([r.picture for r in requests])  # as one batch; what follows finds them there
+        results: list[Result] = []
+        for request in requests:
+            *_, found = self._steps(request)
+            results.append(self._result(request, found))
+        return results
+
+    def stream(self, request: Request) -> Iterator[Result]:
+        """The best caption so far after every word; the last result is that of :meth:`predict`."""
+        self._in_use()
+        assert isinstance(request, CaptionRequest)
+        started = time.perf_counter()
+        steps = self._steps(request)
+        held: list[Hypothesis] | None = None
+        while True:
+            with torch.inference_mode():
+                found = next(steps, None)
+            if found is None:
+                break
+            if held is not None:
+                partial = self._result(request, held[:1])
+                yield replace(partial, caption=partial.caption.rstrip("."), seconds=time.perf_counter() - started)
+            held = found
+        if held is not None:
+            full = self._result(request, held)
+            yield replace(full, seconds=time.perf_counter() - started)
+
+    def explain(self, request: Request, result: Result) -> tuple[HeatMap, ...]:
+        """One map per word of the caption."""
+        self._in_use()
+        assert isinstance(request, CaptionRequest)
+        assert isinstance(result, CaptionResult)
+        names = {name: i for i, name in enumerate(self.config.labels)}
+        said = [w for w in result.caption.rstrip(".").lower().split() if names.get(w, 0) >= SPECIAL]
+        if not said:
+            return ()
+        side = self.net.config.grid
+        grid = self.pictures.encode([request.picture])[0].grid
+        with torch.inference_mode():
+            words = torch.tensor([[START, *(names[w] for w in said)]], device=self.device)
+            looked = self.net.looked(words, self.net.memory(grid.unsqueeze(0)))[0]  # (T, G * G)
+            usual = looked[: len(said)].mean(dim=0)  # what every word looks at says nothing about this one
+        return tuple(
+            HeatMap(cells=scaled((looked[t] - 0.5 * usual).clamp(min=0).view(side, side)), label=word)
+            for t, word in enumerate(said)
+        )

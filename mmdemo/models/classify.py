@@ -1,0 +1,150 @@
+"""Classify, ready to serve.
+
+Legend: ``B`` pictures, ``K`` labels, ``E`` width of the text space, ``N`` ImageNet classes, ``M`` words of the bank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mmdemo.core.config import CheckpointConfig
+from mmdemo.core.errors import MmdemoError
+from mmdemo.core.types import (
+    NONE_OF_THESE,
+    Card,
+    ClassifyRequest,
+    ClassifyResult,
+    HeatMap,
+    Picture,
+    Request,
+    Result,
+    Scored,
+)
+from mmdemo.models.parts import TextPart
+from mmdemo.models.pictures import PictureEncoder
+from mmdemo.models.ready import ReadyModel, cam
+from mmdemo.nets.shared_space import TextSpace, heights, known_vector
+from mmdemo.nets.vision import pool
+
+EXPLAINED = 3
+"""Leading labels that get a map."""
+
+
+class ClassifyModel(ReadyModel):
+    """Two opinions on how well a label fits a picture, each measured against a bank of everyday words.
+
+    - ``known``: the ImageNet head's probabilities, as a mean of the class names' sentence vectors;
+    - ``space``: the projection of the picture into the text space, learned from captions.
+
+    Each opinion is a cosine; in units of its own standard deviation over the bank, for this picture, it says how far a
+    label stands out from what could be said of any picture. So the sum of both means the same for two labels as for
+    five thousand, and a constant height decides against "none of these".
+    """
+
+    def __init__(
+        self,
+        card: Card,
+        config: CheckpointConfig,
+        net: TextSpace,
+        *,
+        pictures: PictureEncoder,
+        text: TextPart,
+        device: str,
+    ) -> None:
+        super().__init__(card, config, device=device)
+        self.net = net.eval().requires_grad_(False).to(device)
+        self.pictures, self.text = pictures, text
+        self.templates = _words(config, "templates")
+        self.known_weight = _number(config, "known_weight")
+        self.names = self._vectors(config.labels, None)  # (N, E)
+        self.bank = self._vectors(_words(config, "bank"), None)  # (M, E)
+
+    # ------------------------------------------------------------ vectors
+
+    def _vectors(self, labels: Sequence[str], template: str | None) -> Tensor:
+        """Label → mean of its prompts' unit vectors, normalised: (K, E)."""
+        templates = (template,) if template else self.templates
+        prompts = [t.replace("{}", label) for label in labels for t in templates]
+        vectors = torch.from_numpy(self.text.vectors(prompts)).view(len(labels), len(templates), -1).mean(dim=1)
+        return torch.nn.functional.normalize(vectors, dim=1).to(self.device)
+
+    def encode_pictures(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
+        """Unit vectors of the learned projection, (B, E)."""
+        self._in_use()
+        with torch.inference_mode():
+            pooled = torch.stack([s.pooled for s in self.pictures.encode(pictures)])
+            vectors: NDArray[np.float32] = self.net(pooled).cpu().numpy()
+        return vectors
+
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Unit sentence vectors, (K, E)."""
+        self._in_use()
+        return self.text.vectors(list(texts))
+
+    # ------------------------------------------------------------ scores
+
+    def heights(self, pooled: Tensor, labels: Tensor) -> Tensor:
+        """How far each label stands out: pooled (B, D), labels (K, E) → (B, K)."""
+        chance = self.pictures.vision.trunk.logits(pooled).softmax(dim=1)  # (B, N)
+        known = heights(known_vector(chance, self.names), labels, self.bank)
+        space = heights(self.net(pooled), labels, self.bank)
+        return self.known_weight * known + (1 - self.known_weight) * space
+
+    def _logits(self, pooled: Tensor, labels: Tensor) -> Tensor:
+        """(B, K + 1); the last column is "none of these"."""
+        none = torch.full((len(pooled), 1), self.config.calibration.height, device=pooled.device)
+        return torch.cat((self.heights(pooled, labels), none), dim=1) / self.config.calibration.temperature
+
+    def _answer(self, requests: Sequence[ClassifyRequest]) -> list[Result]:
+        seen = self.pictures.encode([r.picture for r in requests])
+        results: list[Result] = []
+        kept: dict[tuple[tuple[str, ...], str | None], Tensor] = {}
+        for request, picture in zip(requests, seen, strict=True):
+            asked = (request.labels, request.template)
+            if asked not in kept:
+                kept[asked] = self._vectors(request.labels, request.template)
+            scores = self._logits(picture.pooled.unsqueeze(0), kept[asked]).softmax(dim=1)[0]
+            names = (*request.labels, NONE_OF_THESE)
+            order = scores.argsort(descending=True).tolist()
+            values = scores.tolist()
+            found = tuple(Scored(label=names[i], score=values[i]) for i in order)
+            results.append(
+                ClassifyResult(
+                    file=request.picture.name,
+                    labels=found,
+                    sure=found[0].score >= self.config.calibration.threshold and found[0].label != NONE_OF_THESE,
+                    model=self.card.id,
+                    seconds=0.0,
+                )
+            )
+        return results
+
+    def explain(self, request: Request, result: Result) -> tuple[HeatMap, ...]:
+        """The cells that speak for each of the leading labels."""
+        self._in_use()
+        assert isinstance(request, ClassifyRequest)
+        assert isinstance(result, ClassifyResult)
+        leading = [item.label for item in result.labels if item.label != NONE_OF_THESE][:EXPLAINED]
+        labels = self._vectors(leading, request.template)
+        grid = self.pictures.encode([request.picture])[0].grid
+        maps = cam(grid, lambda x: self.heights(pool(x), labels.clone())[0])
+        return tuple(HeatMap(cells=cells, label=label) for cells, label in zip(maps, leading, strict=True))
+
+
+def _words(config: CheckpointConfig, name: str) -> tuple[str, ...]:
+    value = config.settings.get(name)
+    if not isinstance(value, tuple) or not value:
+        raise MmdemoError("This Classify checkpoint cannot be loaded", f"its settings hold no {name}")
+    return value
+
+
+def _number(config: CheckpointConfig, name: str) -> float:
+    value = config.settings.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise MmdemoError("This Classify checkpoint cannot be loaded", f"its settings hold no number {name}")
+    return float(value)

@@ -1,0 +1,143 @@
+"""From a name to a ready model: found, read strictly, probed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+
+from mmdemo.core.config import CheckpointConfig
+from mmdemo.core.errors import MmdemoError
+from mmdemo.core.types import TASKS as SERVED
+from mmdemo.core.types import Card, Model
+from mmdemo.models import checkpoint, hub, probe, registry
+from mmdemo.models.ask import AskModel
+from mmdemo.models.caption import CaptionModel
+from mmdemo.models.classify import ClassifyModel
+from mmdemo.models.parts import TextPart, load_text, load_vision
+from mmdemo.models.pictures import PictureEncoder, encoder_for
+from mmdemo.models.ready import ReadyModel
+from mmdemo.models.sentiment import SentimentModel
+from mmdemo.tasks import TASKS
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def pick_device(name: str) -> str:
+    """ "auto" is the GPU where there is one.
+
+    Raises:
+        MmdemoError: For a device that this machine lacks.
+    """
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if name == "auto":
+        return next((device for device in ("cuda", "mps") if there[device]), "cpu")
+    if name not in there:
+        raise MmdemoError(f"There is no device {name!r}", f"known are {', '.join(DEVICES)}")
+    if not there[name]:
+        raise MmdemoError(f"The device {name} cannot be used", "this machine or its torch has none", "Use cpu or auto")
+    return name
+
+
+def load(task: str, model: str | None = None, *, device: str = "auto", allow_download: bool = False) -> Model:
+    """A ready model.
+
+    Args:
+        task: "ask", "classify", "caption" or "sentiment".
+        model: A name under checkpoints/, a folder, a zip or a hub id; None is the shipped one.
+        device: "auto", "cpu", "cuda" or "mps".
+        allow_download: Whether a hub id that is not on disk may be fetched.
+
+    Raises:
+        MmdemoError: No such model, another task, damaged files, or a probe that differs.
+    """
+    if task not in SERVED:
+        raise MmdemoError(f"There is no task {task!r}", f"known are {', '.join(SERVED)}")
+    place = None if model is None else hub.fetch(model, allow_download=allow_download)
+    folder = registry.find(task, str(place) if place else model)
+    ready = read(folder, device=pick_device(device))
+    probe.check(ready, folder, tolerance=None if ready.device == "cpu" else 0.05)
+    return ready
+
+
+def read(folder: Path, *, device: str) -> ReadyModel:
+    """The model in a checkpoint folder, not yet probed."""
+    config = checkpoint.read_config(folder)
+    if config.task not in _READERS:
+        raise MmdemoError(f"{folder.name} cannot be served", f'it is a "{config.task}" checkpoint')
+    return _READERS[config.task](folder, registry.read_card(folder), config, device)
+
+
+def _part(folder: Path, config: CheckpointConfig, role: str) -> Path:
+    part = config.parts.get(role)
+    if part is None:
+        raise MmdemoError(f"{folder.name} cannot be loaded", f"its config.json names no {role} part")
+    place = registry.part_folder(folder, part.name)
+    if not place.is_dir():
+        raise MmdemoError(f"{folder.name} cannot be loaded", f"it needs {part.name}, which is not there")
+    if checkpoint.weights_hash(place) != part.hash:
+        raise MmdemoError(f"{folder.name} cannot be loaded", f"{part.name} is not the one that it was trained with")
+    return place
+
+
+def _pictures(folder: Path, config: CheckpointConfig, device: str) -> PictureEncoder:
+    return encoder_for(load_vision(_part(folder, config, "vision"), device=device))
+
+
+def _text(folder: Path, config: CheckpointConfig, device: str) -> TextPart:
+    return load_text(_part(folder, config, "text"), device=device)
+
+
+def _net(folder: Path, config: CheckpointConfig) -> torch.nn.Module:
+    try:
+        net = TASKS[config.task].build(config)
+    except (TypeError, ValueError) as error:
+        raise MmdemoError(f"{folder.name} cannot be loaded", f"its network settings are wrong ({error})") from None
+    checkpoint.load_weights(net, folder)
+    return net
+
+
+def _ask(folder: Path, card: Card, config: CheckpointConfig, device: str) -> ReadyModel:
+    if config.net.get("answers") != len(config.labels):
+        raise MmdemoError(
+            f"{folder.name} cannot be loaded",
+            f"it has {len(config.labels)} labels and {config.net.get('answers')} output units",
+        )
+    pictures, text = _pictures(folder, config, device), _text(folder, config, device)
+    return AskModel(card, config, _net(folder, config), pictures=pictures, text=text, device=device)
+
+
+def _classify(folder: Path, card: Card, config: CheckpointConfig, device: str) -> ReadyModel:
+    pictures, text = _pictures(folder, config, device), _text(folder, config, device)
+    return ClassifyModel(card, config, _net(folder, config), pictures=pictures, text=text, device=device)
+
+
+def _caption(folder: Path, card: Card, config: CheckpointConfig, device: str) -> ReadyModel:
+    if config.net.get("words") != len(config.labels):
+        raise MmdemoError(
+            f"{folder.name} cannot be loaded",
+            f"it has {len(config.labels)} words and {config.net.get('words')} output units",
+        )
+    return CaptionModel(card, config, _net(folder, config), pictures=_pictures(folder, config, device), device=device)
+
+
+def _sentiment(folder: Path, card: Card, config: CheckpointConfig, device: str) -> ReadyModel:
+    if config.net.get("labels") != len(config.labels):
+        raise MmdemoError(
+            f"{folder.name} cannot be loaded",
+            f"it has {len(config.labels)} labels and {config.net.get('labels')} output units",
+        )
+    return SentimentModel(card, config, _net(folder, config), device=device)
+
+
+_READERS: Mapping[str, Callable[[Path, Card, CheckpointConfig, str], ReadyModel]] = {
+    "ask": _ask,
+    "classify": _classify,
+    "caption": _caption,
+    "sentiment": _sentiment,
+}

@@ -1,0 +1,168 @@
+"""Shared parts: the picture trunk and the text encoder, from our folders or from the hub layouts of their bases."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import weakref
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from mmdemo.core.config import CardText, CheckpointConfig, Part, from_mapping
+from mmdemo.core.errors import MmdemoError
+
+from mmdemo.models import checkpoint
+from mmdemo.nets.text import TextConfig, TextEncoder, pad_tokens
+from mmdemo.nets.vision import STEM_BLOCKS, PictureTrunk, VisionConfig
+
+TEXT_BATCH = 256
+"""Texts per forward pass of the text encoder."""
+
+
+class VisionPart:
+    """The picture trunk with its identity.
+
+    Attributes:
+        stem_hash: Changes with the weights below the cut only; features cached there survive tuning above it.
+        hash: SHA-256 of the weight file.
+    """
+
+    def __init__(self, trunk: PictureTrunk, *, name: str, hash: str, device: str = "cpu") -> None:
+        self.trunk = trunk.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+        self.name, self.hash, self.device = name, hash, device
+
+    @property
+    def stem_hash(self) -> str:
+        digest = hashlib.sha1(usedforsecurity=False)
+        upper = tuple(f"blocks.{i}" for i in range(STEM_BLOCKS, len(self.trunk.net.blocks)))
+        for name, tensor in sorted(self.trunk.net.state_dict().items()):
+            if not name.startswith((*upper, "conv_head", "bn2", "classifier")):
+                digest.update(name.encode() + tensor.cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    def reference(self) -> Part:
+        return Part(name=self.name, hash=self.hash)
+
+
+class TextPart:
+    """The text encoder with its tokenizer; sentence vectors are kept, so that known labels cost nothing."""
+
+    KEEP = 20_000
+
+    def __init__(self, encoder: TextEncoder, tokenizer: str, *, name: str, hash: str, device: str = "cpu") -> None:
+        self.encoder = encoder.eval().requires_grad_(False).to(device)
+        self.name, self.hash, self.device = name, hash, device
+        self.tokenizer_json = tokenizer
+        self._tokenizer = Tokenizer.from_str(tokenizer)
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(encoder.config.max_tokens)
+        self._kept: dict[str, NDArray[np.float32]] = {}
+        self._lock = threading.Lock()
+
+    def reference(self) -> Part:
+        return Part(name=self.name, hash=self.hash)
+
+    def tokens(self, texts: list[str]) -> list[list[int]]:
+        """Token ids with the special tokens, cut to the encoder's ``max_tokens``."""
+        return [encoding.ids for encoding in self._tokenizer.encode_batch(texts)]
+
+    def states(self, texts: list[str]) -> tuple[Tensor, Tensor]:
+        """Token states (B, T, E) and their mask (B, T)."""
+        tokens, mask = (t.to(self.device) for t in pad_tokens(self.tokens(texts)))
+        with torch.inference_mode():
+            return self.encoder(tokens, mask).float(), mask
+
+    def vectors(self, texts: list[str]) -> NDArray[np.float32]:
+        """Unit sentence vectors (N, E), each text encoded once while there is room to keep it."""
+        with self._lock:
+            new = sorted({t for t in texts if t not in self._kept}, key=len)
+            if len(self._kept) + len(new) > self.KEEP:
+                self._kept.clear()
+                new = sorted(set(texts), key=len)
+            for start in range(0, len(new), TEXT_BATCH):  # sorted by length: little padding
+                some = new[start : start + TEXT_BATCH]
+                tokens, mask = (t.to(self.device) for t in pad_tokens(self.tokens(some)))
+                with torch.inference_mode():
+                    vectors = self.encoder.pooled(tokens, mask).float().cpu().numpy()
+                self._kept.update(zip(some, vectors, strict=True))
+            width = self.encoder.config.width
+            return np.stack([self._kept[t] for t in texts]) if texts else np.zeros((0, width), np.float32)
+
+
+# ---------------------------------------------------------------- loading
+
+_loaded: weakref.WeakValueDictionary[tuple[str, str, str], VisionPart | TextPart] = weakref.WeakValueDictionary()
+_lock = threading.RLock()
+
+
+def load_vision(folder: Path, *, device: str = "cpu") -> VisionPart:
+    """The trunk in ``folder``: a checkpoint of task "vision", or timm's hub layout of the base. One copy per device."""
+    digest = checkpoint.weights_hash(folder)
+    with _lock:
+        known = _loaded.get(("vision", digest, device))
+        if isinstance(known, VisionPart):
+            return known
+        raw = _raw_config(folder)
+        if "architecture" in raw:
+            trunk = PictureTrunk(VisionConfig(architecture=str(raw["architecture"])))
+            trunk.net.load_state_dict(load_file(folder / checkpoint.WEIGHTS), strict=True)
+        else:
+            config = checkpoint.read_config(folder)
+            _expect(config.task, "vision", folder)
+            trunk = PictureTrunk(from_mapping(VisionConfig, config.net))
+            checkpoint.load_weights(trunk, folder)
+        part = VisionPart(trunk, name=folder.name, hash=digest, device=device)
+        _loaded["vision", digest, device] = part
+        return part
+
+
+def load_text(folder: Path, *, device: str = "cpu") -> TextPart:
+    """The encoder in ``folder``: a checkpoint of task "text", or the sentence-transformers layout of the base."""
+    digest = checkpoint.weights_hash(folder)
+    with _lock:
+        known = _loaded.get(("text", digest, device))
+        if isinstance(known, TextPart):
+            return known
+        raw = _raw_config(folder)
+        if raw.get("model_type") == "bert":
+            encoder = TextEncoder(TextConfig())
+            state = {k: v for k, v in load_file(folder / checkpoint.WEIGHTS).items() if not k.startswith("pooler.")}
+            state.pop("embeddings.position_ids", None)
+            encoder.net.load_state_dict(state, strict=True)
+        else:
+            config = checkpoint.read_config(folder)
+            _expect(config.task, "text", folder)
+            encoder = TextEncoder(from_mapping(TextConfig, config.net))
+            checkpoint.load_weights(encoder, folder)
+        tokenizer = (folder / "tokenizer.json").read_text(encoding="utf-8")
+        part = TextPart(encoder, tokenizer, name=folder.name, hash=digest, device=device)
+        _loaded["text", digest, device] = part
+        return part
+
+
+def _raw_config(folder: Path) -> dict[str, object]:
+    try:
+        raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise MmdemoError(f"{folder} is not a checkpoint", "it holds no readable config.json") from None
+    return raw if isinstance(raw, dict) else {}
+
+
+def _expect(have: str, want: str, folder: Path) -> None:
+    if have != want:
+        raise MmdemoError(f"{folder.name} cannot serve here", f'it is a "{have}" checkpoint, a "{want}" one is needed')
+
+
+def save_text(part: TextPart, folder: Path, card: CardText, *, int8: bool) -> None:
+    """Write the encoder as a checkpoint of task "text"."""
+    config = CheckpointConfig(task="text", net=asdict(part.encoder.config), card=card)
+    packed = checkpoint.pack(part.encoder.state_dict(), int8=int8)
+    checkpoint.write(folder, config, packed, extra={"tokenizer.json": part.tokenizer_json})

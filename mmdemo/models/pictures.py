@@ -1,0 +1,77 @@
+"""Pictures encoded once: the trunk's grids, kept for the pictures that people are working with.
+
+Legend: ``D`` channels, ``G`` side of the grid.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mmdemo.core.types import Picture
+from mmdemo.models.parts import VisionPart
+from mmdemo.nets.vision import pool
+from mmdemo.tasks.pictures import normalized, square
+
+KEPT_PICTURES = 256
+"""Grids that are kept; one takes 0.3 MB."""
+
+BATCH = 16
+"""Pictures per forward pass; more does not help on a CPU and costs memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the trunk says of a picture: grid (D, G, G) and its mean (D,), in fp32 on the trunk's device."""
+
+    grid: Tensor
+    pooled: Tensor
+
+
+class PictureEncoder:
+    """Runs the trunk and remembers; one for all models that share a trunk."""
+
+    def __init__(self, vision: VisionPart) -> None:
+        self.vision = vision
+        self._kept: OrderedDict[str, Seen] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def encode(self, pictures: Sequence[Picture]) -> list[Seen]:
+        """One :class:`Seen` per picture, in order; what is known is not encoded again."""
+        with self._lock:
+            found = {p.key: self._kept[p.key] for p in pictures if p.key in self._kept}
+        new = list({p.key: p for p in pictures if p.key not in found}.values())
+        trunk, device = self.vision.trunk, self.vision.device
+        for start in range(0, len(new), BATCH):
+            some = new[start : start + BATCH]
+            pixels = normalized([square(p.pixels, trunk.config.side) for p in some]).to(device)
+            with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16, enabled=device != "cpu"):
+                grid = trunk(pixels).float()  # (B, D, G, G)
+                pooled = pool(grid)
+            found.update({p.key: Seen(g.clone(), v.clone()) for p, g, v in zip(some, grid, pooled, strict=True)})
+        with self._lock:
+            for picture in pictures:
+                self._kept[picture.key] = found[picture.key]
+                self._kept.move_to_end(picture.key)
+            while len(self._kept) > KEPT_PICTURES:
+                self._kept.popitem(last=False)
+        return [found[p.key] for p in pictures]
+
+
+_encoders: weakref.WeakKeyDictionary[VisionPart, PictureEncoder] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def encoder_for(vision: VisionPart) -> PictureEncoder:
+    """The one encoder of a trunk."""
+    with _lock:
+        encoder = _encoders.get(vision)
+        if encoder is None:
+            encoder = _encoders[vision] = PictureEncoder(vision)
+        return encoder

@@ -1,0 +1,113 @@
+"""The probe: a few made inputs whose answers a checkpoint carries, so that it can prove that it still works."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mmdemo.core.errors import MmdemoError
+from mmdemo.core.types import (
+    SAMPLE_RATE,
+    AskRequest,
+    AskResult,
+    CaptionRequest,
+    CaptionResult,
+    ClassifyRequest,
+    ClassifyResult,
+    Model,
+    Picture,
+    Request,
+    Result,
+    SentimentRequest,
+    SentimentResult,
+    Sound,
+)
+
+FILE = "probe.json"
+TOLERANCE = 2e-3
+"""Largest difference of a probability: other processors and library versions round differently, other weights far more."""
+
+QUESTIONS = ("What is in the picture?", "What color is it?")
+LABELS = ("dog", "beach", "red car")
+
+
+def made_picture(seed: int) -> Picture:
+    """Coloured bands and a disc, 96 x 128, the same on every machine (integers only)."""
+    y, x = np.mgrid[0:96, 0:128]
+    bands = np.stack([(x * (2 + seed) + y * 3) % 256, (y * (5 + seed)) % 256, (x + y * 2 + 40 * seed) % 256], axis=2)
+    disc = (x - 64) ** 2 + (y - 48) ** 2 < 900
+    bands[disc] = (220, 40 + 60 * seed, 30)
+    pixels = bands.astype(np.uint8)
+    return Picture(pixels=pixels, key=hashlib.sha1(pixels.tobytes(), usedforsecurity=False).hexdigest())
+
+
+def made_sound(seed: int) -> Sound:
+    """Two seconds of a gliding, pulsing voice-like tone: harmonics of 120 to 240 Hz."""
+    t = np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE
+    phase = 2 * np.pi * np.cumsum(120 + 60 * seed + 40 * np.sin(2 * np.pi * (2 + seed) * t)) / SAMPLE_RATE
+    tone = sum(np.sin(k * phase) / k for k in range(1, 20))
+    samples = (0.1 * tone * (0.55 + 0.45 * np.sin(2 * np.pi * 4 * t))).astype(np.float32)
+    return Sound(samples=samples, key=hashlib.sha1(samples.tobytes(), usedforsecurity=False).hexdigest())
+
+
+def requests(task: str) -> list[Request]:
+    """The probe's inputs of a task."""
+    if task == "sentiment":
+        return [SentimentRequest(sound=made_sound(seed)) for seed in (0, 1)]
+    pictures = [made_picture(seed) for seed in (0, 1)]
+    if task == "ask":
+        return [AskRequest(picture=p, question=q) for p, q in zip(pictures, QUESTIONS, strict=True)]
+    if task == "classify":
+        return [ClassifyRequest(picture=p, labels=LABELS) for p in pictures]
+    return [CaptionRequest(picture=p, n=1, max_words=8) for p in pictures]
+
+
+def answers(results: Sequence[Result]) -> list[dict[str, float]]:
+    """What is compared: label → probability."""
+    found: list[dict[str, float]] = []
+    for result in results:
+        match result:
+            case AskResult():
+                found.append({result.answer: result.score, **{s.label: s.score for s in result.alternatives}})
+            case ClassifyResult():
+                found.append({s.label: s.score for s in result.labels})
+            case CaptionResult():
+                found.append({result.caption: result.score})
+            case SentimentResult():
+                found.append({s.label: s.score for s in result.scores})
+    return found
+
+
+def record(model: Model) -> str:
+    """The text of probe.json for a model."""
+    found = answers(model.predict(requests(model.card.task)))
+    return json.dumps({"tolerance": TOLERANCE, "answers": found}, indent=1, ensure_ascii=False) + "\n"
+
+
+def check(model: Model, folder: Path, *, tolerance: float | None = None) -> None:
+    """Repeat the probe.
+
+    Raises:
+        MmdemoError: Naming the first answer that differs by more than the tolerance stored with it.
+    """
+    file = folder / FILE
+    if not file.exists():
+        raise MmdemoError(f"{folder.name} cannot be loaded", f"{FILE} is missing")
+    stored = json.loads(file.read_text(encoding="utf-8"))
+    allowed = tolerance or float(stored["tolerance"])
+    for i, (want, have) in enumerate(
+        zip(stored["answers"], answers(model.predict(requests(model.card.task))), strict=True)
+    ):
+        for label in want.keys() | have.keys():
+            # a runner-up may change places with the next one; only what both name must agree
+            if label in want and label in have and abs(want[label] - have[label]) > allowed:
+                raise MmdemoError(
+                    f"{folder.name} cannot be loaded",
+                    f"its probe differs: input {i + 1}, {label!r} was {want[label]:.4f} and is {have[label]:.4f}",
+                )
+        if max(want, key=want.__getitem__, default="") not in have:
+            raise MmdemoError(f"{folder.name} cannot be loaded", f"its probe differs: input {i + 1} has another answer")

@@ -1,0 +1,89 @@
+"""What ready models have in common: card, calibration, device, time and the end of their life."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmdemo.core.config import CheckpointConfig
+from mmdemo.core.errors import MmdemoError
+from mmdemo.core.types import Card, HeatMap, Request, Result
+
+
+class ReadyModel(ABC):
+    """Base of the four served models; see :class:`mmdemo.core.types.Model` for what each method promises."""
+
+    def __init__(self, card: Card, config: CheckpointConfig, *, device: str) -> None:
+        self._card, self.config, self.device = card, config, device
+        self._released = False
+
+    @property
+    def card(self) -> Card:
+        return self._card
+
+    @abstractmethod
+    def _answer(self, requests: Sequence[Any]) -> list[Result]:
+        """Results with ``seconds`` 0."""
+
+    def predict(self, requests: Sequence[Request]) -> list[Result]:
+        self._in_use()
+        started = time.perf_counter()
+        with torch.inference_mode():
+            results = self._answer(requests)
+        seconds = (time.perf_counter() - started) / max(len(requests), 1)
+        return [replace(result, seconds=seconds) for result in results]
+
+    def stream(self, request: Request) -> Iterator[Result]:
+        yield from self.predict([request])
+
+    def explain(self, request: Request, result: Result) -> tuple[HeatMap, ...]:
+        return ()
+
+    def release(self) -> None:
+        self._released = True
+        for name, value in list(vars(self).items()):
+            if isinstance(value, torch.nn.Module) or name in {"text", "pictures"}:
+                setattr(self, name, None)
+        if self.device == "cuda":
+            torch.cuda.empty_cache()
+
+    def _in_use(self) -> None:
+        if self._released:
+            raise MmdemoError(f"{self.card.id} has been unloaded", "", "Choose it again to load it")
+
+
+def cam(grid: Tensor, score: Callable[[Tensor], Tensor]) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
+    """Which cells speak for each score: gradient times activation, summed over channels, positive part, scaled to [0, 1].
+
+    HiResCAM (Draelos and Carin 2020, https://arxiv.org/abs/2011.08891): unlike Grad-CAM it shows only cells that the
+    score really used.
+
+    Args:
+        grid: (D, G, G).
+        score: Maps (1, D, G, G) to scores (K,).
+
+    Returns:
+        K maps of shape (G, G).
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        x = grid.detach().clone().unsqueeze(0).requires_grad_(True)
+        scores = score(x)
+        maps = []
+        for k in range(len(scores)):
+            (gradient,) = torch.autograd.grad(scores[k], x, retain_graph=k + 1 < len(scores))
+            maps.append(scaled((gradient * x.detach()).sum(dim=1)[0].clamp(min=0)))
+    return maps
+
+
+def scaled(cells: Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Divide by the largest value; all zero stays all zero."""
+    values: np.ndarray[Any, np.dtype[np.float32]] = cells.detach().float().cpu().numpy()
+    top = float(values.max(initial=0.0))
+    return values / top if top > 0 else values

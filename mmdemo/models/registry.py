@@ -1,0 +1,103 @@
+"""Which models there are: the folders under checkpoints/, as cards, without loading a network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from mmdemo.core.errors import MmdemoError
+from mmdemo.core.settings import checkpoints_root
+from mmdemo.core.types import TASKS, Card
+from mmdemo.core.words import nearest_name
+from mmdemo.models import checkpoint
+
+SHIPPED_SUFFIX = "-base"
+
+
+def default_model(task: str) -> str:
+    """The shipped checkpoint of a task."""
+    return f"{task}{SHIPPED_SUFFIX}"
+
+
+def list_models(task: str | None = None) -> tuple[Card, ...]:
+    """Cards of all checkpoints that can be served, shipped ones first, then by name; broken folders are passed over."""
+    root = checkpoints_root()
+    cards: list[Card] = []
+    for folder in sorted(root.iterdir()) if root.is_dir() else []:
+        if folder.suffix in {".part", ".old"} or not (folder / checkpoint.WEIGHTS).exists():
+            continue
+        try:
+            card = read_card(folder)
+        except MmdemoError:
+            continue
+        if card.task in TASKS and task in (None, card.task):
+            cards.append(card)
+    return tuple(sorted(cards, key=lambda c: (TASKS.index(c.task), c.source != "shipped", c.id)))
+
+
+def find(task: str, model: str | None) -> Path:
+    """The folder of a model by id or path.
+
+    Raises:
+        MmdemoError: Naming what there is, where there is no such model, or one of another task.
+    """
+    name = model or default_model(task)
+    here = checkpoints_root() / name
+    folder = here if (here / "config.json").exists() else Path(name).expanduser()
+    if not (folder / "config.json").exists():
+        known = [card.id for card in list_models(task)]
+        near = nearest_name(name, known)
+        raise MmdemoError(
+            f"There is no model {name!r} for {task}",
+            f"there are {', '.join(known)}" if known else "there are no checkpoints",
+            f"Did you mean {near}" if near else "",
+        )
+    found = checkpoint.read_config(folder).task
+    if found != task:
+        raise MmdemoError(f"{name} cannot serve {task}", f"it was trained for {found}")
+    return folder
+
+
+def read_card(folder: Path) -> Card:
+    """The card of a checkpoint folder, from its files alone."""
+    config = checkpoint.read_config(folder)
+    places = [folder, *(part_folder(folder, part.name) for part in config.parts.values())]
+    readme = folder / "README.md"
+    shipped = folder.name.endswith(SHIPPED_SUFFIX) and folder.parent == checkpoints_root()
+    return Card(
+        id=folder.name if folder.parent == checkpoints_root() else str(folder),
+        task=config.task,
+        summary=config.card.summary,
+        licence=config.card.licence,
+        limits=config.card.limits,
+        source="shipped" if shipped else "trained here",
+        parameters=sum(_parameters(place) for place in places),
+        size=sum(f.stat().st_size for place in places if place.is_dir() for f in place.iterdir() if f.is_file()),
+        metrics=checkpoint.read_metrics(folder),
+        text=readme.read_text(encoding="utf-8") if readme.exists() else "",
+    )
+
+
+def part_folder(folder: Path, name: str) -> Path:
+    """Where a part lies: packed into the checkpoint, beside it, or among the shipped ones."""
+    for place in (folder / "parts" / name, folder.parent / name):
+        if place.is_dir():
+            return place
+    return checkpoints_root() / name
+
+
+def _parameters(folder: Path) -> int:
+    """Number of weights, from the header of the safetensors file: https://github.com/huggingface/safetensors#format."""
+    try:
+        with (folder / checkpoint.WEIGHTS).open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    except (OSError, ValueError):
+        return 0
+    count = 0
+    for name, entry in header.items():
+        if name != "__metadata__" and not name.endswith(checkpoint.SCALE):
+            size = 1
+            for side in entry["shape"]:
+                size *= side
+            count += size
+    return count

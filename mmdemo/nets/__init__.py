@@ -1,0 +1,1 @@
+"""Torch modules: tensors in, tensors out. No paths, no pictures, no labels."""

@@ -1,0 +1,48 @@
+"""Losses: tensors in, a scalar out.
+
+Legend: ``B`` batch, ``E`` width of the shared space, ``K`` classes, ``V`` words.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def clip_loss(pictures: Tensor, texts: Tensor, log_scale: Tensor, group: Tensor | None = None) -> Tensor:
+    """Symmetric contrastive loss of CLIP (Radford et al. 2021, https://arxiv.org/abs/2103.00020).
+
+    Args:
+        pictures, texts: Unit vectors (B, E); row i of one belongs to row i of the other.
+        log_scale: Learned log of the inverse temperature, held to at most 100 as in the paper.
+        group: int (B,); rows of one group (captions of one picture) are not each other's negatives.
+    """
+    logits = pictures @ texts.T * log_scale.exp().clamp(max=100.0)  # (B, B)
+    if group is not None:
+        same = group[:, None] == group[None, :]
+        same.fill_diagonal_(False)
+        logits = logits.masked_fill(same, -1e4)
+    target = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+def soft_cross_entropy(logits: Tensor, target: Tensor, *, smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy against a distribution: logits and target (B, K), rows of target sum to 1 (or 0: no say)."""
+    if smoothing:
+        target = target * (1 - smoothing) + smoothing / target.shape[1] * target.sum(dim=1, keepdim=True)
+    return -(target * F.log_softmax(logits.float(), dim=1)).sum(dim=1).sum() / target.sum().clamp(min=1.0)
+
+
+def distillation(logits: Tensor, teacher: Tensor, *, temperature: float = 2.0) -> Tensor:
+    """KL divergence from the teacher's softened distribution, times T² (Hinton et al. 2015, https://arxiv.org/abs/1503.02531)."""
+    student = F.log_softmax(logits / temperature, dim=1)
+    wanted = F.log_softmax(teacher / temperature, dim=1)
+    return F.kl_div(student, wanted, reduction="batchmean", log_target=True) * temperature**2
+
+
+def word_loss(logits: Tensor, present: Tensor, *, negative_weight: float = 1.0) -> Tensor:
+    """Binary cross-entropy over words: logits (B, V), present in [0, 1] (B, V); summed over words, mean over pictures."""
+    loss = F.binary_cross_entropy_with_logits(logits, present, reduction="none")
+    weights = torch.where(present > 0, 1.0, negative_weight)
+    return (loss * weights).sum(dim=1).mean()

@@ -1,0 +1,74 @@
+"""Picture and text in one space: the projection that Classify adds to what the ImageNet head knows.
+
+Legend: ``B`` pictures, ``D`` channels of the pooled grid, ``E`` width of the text space.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassifyConfig:
+    """Settings of :class:`TextSpace`."""
+
+    channels: int = 1280
+    hidden: int = 1024
+    text_width: int = 384
+    dropout: float = 0.2
+
+
+class TextSpace(nn.Module):
+    """Pooled grid → unit vector beside the sentence vectors of the frozen text encoder."""
+
+    def __init__(self, config: ClassifyConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.net = nn.Sequential(
+            nn.LayerNorm(config.channels),
+            nn.Linear(config.channels, config.hidden),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.hidden, config.text_width),
+        )
+        self.log_scale = nn.Parameter(torch.tensor(2.7))
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Args: pooled (B, D). Returns unit vectors (B, E)."""
+        return F.normalize(self.net(pooled).float(), dim=1)
+
+
+SPREAD = 1e-4
+"""Least standard deviation over the bank; keeps a flat picture from dividing by nothing."""
+
+
+def heights(vectors: Tensor, labels: Tensor, bank: Tensor) -> Tensor:
+    """How far each label stands out from what could be said of any picture, in standard deviations over the bank.
+
+    Args:
+        vectors: Unit vectors of pictures, (B, E).
+        labels: Unit vectors of labels, (K, E).
+        bank: Unit vectors of many everyday words, (M, E).
+
+    Returns:
+        (B, K). Unlike a cosine, a height means the same for every picture and whatever the other labels are.
+    """
+    usual = vectors @ bank.T  # (B, M)
+    mean, spread = usual.mean(dim=1, keepdim=True), usual.std(dim=1, keepdim=True).clamp(min=SPREAD)
+    return (vectors @ labels.T - mean) / spread
+
+
+def known_vector(chance: Tensor, names: Tensor) -> Tensor:
+    """What the ImageNet head knows, as one sentence vector: the class names' mean, weighted by the root of their chance.
+
+    The root keeps the runners-up in the mean: "dalmatian" alone says less of a dog than all its likely breeds.
+
+    Args:
+        chance: Probabilities (B, N).
+        names: Unit vectors of the class names (N, E).
+    """
+    return F.normalize(chance.sqrt() @ names, dim=1)

@@ -1,0 +1,119 @@
+"""The picture trunk: EfficientNet-Lite2 cut in two, so that its lower half can be cached.
+
+Legend: ``B`` pictures, ``R`` side in pixels, ``G`` side of the grid (R / 32), ``D`` channels of the grid, ``E`` width of the text
+space, ``V`` words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+MEAN = STD = 0.5
+"""Normalisation of the published weights: pixels in [0, 1], minus MEAN, over STD."""
+
+STEM_BLOCKS = 5
+"""Stages of the trunk below the cut; their output has stride 16."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisionConfig:
+    """``side`` is the square, in pixels, that every picture is resized to; a multiple of 32."""
+
+    architecture: str = "tf_efficientnet_lite2"
+    side: int = 256
+    stem_channels: int = 120
+    channels: int = 1280
+    classes: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.side % 32 or self.side < 64:
+            raise ValueError(f"side must be a multiple of 32 and at least 64, not {self.side}")
+
+    @property
+    def grid(self) -> int:
+        return self.side // 32
+
+
+class PictureTrunk(nn.Module):
+    """EfficientNet-Lite (Tan and Le 2019, https://arxiv.org/abs/1905.11946; "lite" variant, timm) as stem, grid and head.
+
+    ``head`` is the published ImageNet-1k classifier over the pooled grid.
+    """
+
+    def __init__(self, config: VisionConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.net = timm.create_model(config.architecture, pretrained=False, num_classes=config.classes)
+
+    def stem(self, pixels: Tensor) -> Tensor:
+        """Args: pixels float (B, 3, R, R), normalised. Returns (B, stem_channels, R / 16, R / 16)."""
+        x = self.net.bn1(self.net.conv_stem(pixels))
+        for block in self.net.blocks[:STEM_BLOCKS]:
+            x = block(x)
+        return x
+
+    def grid(self, stem: Tensor) -> Tensor:
+        """Args: stem (B, stem_channels, R / 16, R / 16). Returns (B, D, G, G), each value in [0, 6] (ReLU6)."""
+        x = stem
+        for block in self.net.blocks[STEM_BLOCKS:]:
+            x = block(x)
+        return self.net.bn2(self.net.conv_head(x))
+
+    def logits(self, pooled: Tensor) -> Tensor:
+        """Args: pooled (B, D), the mean over the grid. Returns ImageNet logits (B, 1000)."""
+        return self.net.classifier(pooled)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.grid(self.stem(pixels))
+
+
+def pool(grid: Tensor) -> Tensor:
+    """Mean over the cells: (B, D, G, G) → (B, D)."""
+    return grid.mean(dim=(2, 3))
+
+
+class VisionOutputs(NamedTuple):
+    """What the tuning heads give: unit text-space vectors (B, E), word logits (B, V), ImageNet logits (B, 1000)."""
+
+    text: Tensor
+    words: Tensor
+    imagenet: Tensor
+
+
+class VisionTuner(nn.Module):
+    """The upper half of the trunk with the heads that tune it for all three picture tasks at once.
+
+    - text space: pooled grid → MLP → unit vector, for the symmetric contrastive loss of CLIP (Radford et al. 2021,
+      https://arxiv.org/abs/2103.00020);
+    - words: which words people use of the picture, each found in some cell: multiple-instance noisy-OR over the grid
+      (Fang et al. 2015, "From Captions to Visual Concepts and Back", https://arxiv.org/abs/1411.4952);
+    - ImageNet logits, held to those of the untuned trunk so that nothing is forgotten (Li and Hoiem 2016,
+      "Learning without Forgetting", https://arxiv.org/abs/1606.09282).
+    """
+
+    def __init__(self, trunk: PictureTrunk, *, text_width: int, words: int, hidden: int = 1024) -> None:
+        super().__init__()
+        self.trunk = trunk
+        width = trunk.config.channels
+        self.text = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Dropout(0.1), nn.Linear(hidden, text_width))
+        self.words = nn.Conv2d(width, words, kernel_size=1)
+        nn.init.constant_(self.words.bias, -6.0)  # a word is rare in a cell; the noisy-OR starts near its prior
+        self.log_scale = nn.Parameter(torch.tensor(2.7))  # exp → about 15, CLIP's start
+
+    def forward(self, stem: Tensor) -> VisionOutputs:
+        """Args: stem (B, stem_channels, R / 16, R / 16)."""
+        grid = self.trunk.grid(stem)  # (B, D, G, G)
+        pooled = pool(grid)  # (B, D)
+        cells = self.words(grid).flatten(2).float()  # (B, V, G * G)
+        # noisy-OR: log P(absent) = sum of log(1 - p_cell); its logit is log(1 - P(absent)) - log P(absent)
+        absent = F.logsigmoid(-cells).sum(dim=2).clamp(max=-1e-6)  # (B, V)
+        words = torch.log(-torch.expm1(absent)) - absent
+        return VisionOutputs(
+            text=F.normalize(self.text(pooled).float(), dim=1), words=words, imagenet=self.trunk.logits(pooled).float()
+        )

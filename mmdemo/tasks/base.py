@@ -1,0 +1,108 @@
+"""What a task is: rows to batches, loss, outputs, validation score. The trainer knows nothing else of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mmdemo.core.config import Calibration, CheckpointConfig
+
+Batch = dict[str, Tensor]
+Row = TypeVar("Row")
+
+
+class Task(Protocol[Row]):
+    """One object per job. ``Row`` is what data/prepare.py makes of an example: arrays, ready to be batched."""
+
+    name: str
+    metric: str
+    """The validation figure that decides which checkpoint is kept; larger is better."""
+
+    label_rows: tuple[str, ...]
+    """Tensors with one row per label: a network that starts from another one takes over the rows of shared labels."""
+
+    def build(self, config: CheckpointConfig) -> nn.Module:
+        """The network with fresh weights."""
+        ...
+
+    def start(self, net: nn.Module, bases: Mapping[str, nn.Module]) -> None:
+        """Fill what the network takes over from base encoders ("vision", "text", "speech")."""
+        ...
+
+    def rate(self, net: nn.Module, name: str, base_rate: float, layer_decay: float) -> float:
+        """Factor on the learning rate for the parameter of that name: 1 for what is new, less for what came trained."""
+        ...
+
+    def collate(self, rows: Sequence[Row]) -> Batch:
+        """Stack and pad rows; the random choices of training are made here, from torch's generator."""
+        ...
+
+    def loss(self, net: nn.Module, batch: Batch) -> Tensor:
+        """A scalar, the mean over what counts in the batch."""
+        ...
+
+    def outputs(self, net: nn.Module, batch: Batch) -> list[NDArray[np.float32]]:
+        """One array per row, in evaluation mode."""
+        ...
+
+    def score(self, net: nn.Module, outputs: Sequence[NDArray[np.float32]], rows: Sequence[Row]) -> dict[str, float]:
+        """Validation figures, :attr:`metric` among them."""
+        ...
+
+    def shipped(self, net: nn.Module) -> dict[str, Tensor]:
+        """The tensors that a checkpoint of the task holds."""
+        ...
+
+    def calibrate(self, outputs: Sequence[NDArray[np.float32]], rows: Sequence[Row]) -> Calibration:
+        """Temperature and "not sure" threshold from validation outputs."""
+        ...
+
+
+def fit_temperature(logits: NDArray[np.float32], target: NDArray[np.float32]) -> float:
+    """The temperature in [0.3, 5] that minimises the cross-entropy of ``target`` (N, K) under softmax(logits / T).
+
+    Guo et al. 2017, "On Calibration of Modern Neural Networks", https://arxiv.org/abs/1706.04599.
+    """
+    x, y = torch.from_numpy(logits).double(), torch.from_numpy(target).double()
+    grid = torch.logspace(-0.52, 0.7, 80, dtype=torch.double)
+    losses = torch.stack([-(y * torch.log_softmax(x / t, dim=1)).sum(dim=1).mean() for t in grid])
+    return float(grid[losses.argmin()])
+
+
+def fit_threshold(
+    confidence: NDArray[np.float32], right: NDArray[np.float32], *, wanted: float = 0.8, data: str = ""
+) -> Calibration:
+    """The lowest threshold above which at least ``wanted`` of the answers are right, with the share that it keeps.
+
+    Where no threshold reaches that, the one that keeps the surest tenth.
+
+    Args:
+        confidence: Calibrated score of each answer, (N,).
+        right: How right each answer is, in [0, 1], (N,).
+    """
+    order = np.argsort(-confidence, kind="stable")
+    share = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
+    least = max(1, len(order) // 20)  # a handful of lucky answers is no evidence
+    good = np.flatnonzero((share >= wanted) & (np.arange(1, len(order) + 1) >= least))
+    last = int(good[-1]) if len(good) else max(least, len(order) // 10) - 1
+    return Calibration(
+        threshold=float(confidence[order[last]]),
+        kept=float((last + 1) / len(order)),
+        right=float(share[last]),
+        data=data,
+    )
+
+
+def grids(rows: Sequence[NDArray[np.uint8]]) -> Tensor:
+    """Cached grids, uint8 (D, G, G) each, → float32 (B, D, G, G) in [0, 6]; the inverse of :func:`to_bytes`."""
+    return torch.from_numpy(np.stack(rows)).float().mul_(6 / 255)
+
+
+def to_bytes(grid: Tensor) -> NDArray[np.uint8]:
+    """ReLU6 keeps the grid in [0, 6], so 8 bits hold it: an eighth of the disk at an error of at most 0.012."""
+    return (grid.float() * (255 / 6)).round_().clamp_(0, 255).to(torch.uint8).cpu().numpy()

@@ -1,0 +1,115 @@
+"""Task "caption": the picture's grid → words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmdemo.core.config import Calibration, CheckpointConfig, from_mapping
+from mmdemo.core.words import tokenise_caption
+from mmdemo.nets.decoder import END, PAD, SPECIAL, START, UNKNOWN, CaptionConfig, CaptionDecoder
+from mmdemo.tasks.base import Batch, grids
+
+SPECIAL_NAMES = ("<start>", "<end>", "<unknown>", "<pad>")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptionRow:
+    """A picture with its captions as word indices, without START and END.
+
+    Attributes:
+        views: uint8 (D, G, G) each, the picture's grid and that of its mirror image; one is drawn.
+    """
+
+    views: tuple[NDArray[np.uint8], ...]
+    captions: tuple[tuple[int, ...], ...]
+
+
+def learn_words(captions: Iterable[str], *, least: int) -> tuple[str, ...]:
+    """The special words, then all that occur at least ``least`` times, most frequent first."""
+    counts = Counter(word for caption in captions for word in tokenise_caption(caption))
+    return (*SPECIAL_NAMES, *(word for word, count in counts.most_common() if count >= least))
+
+
+def encode(caption: str, index: Mapping[str, int]) -> tuple[int, ...]:
+    return tuple(index.get(word, UNKNOWN) for word in tokenise_caption(caption))
+
+
+class CaptionTask:
+    name = "caption"
+    metric = "minus_loss"
+    label_rows: tuple[str, ...] = ("word.weight", "bias")
+
+    def __init__(self, *, smoothing: float = 0.1) -> None:
+        self.smoothing = smoothing
+
+    def build(self, config: CheckpointConfig) -> CaptionDecoder:
+        return CaptionDecoder(from_mapping(CaptionConfig, config.net))
+
+    def start(self, net: nn.Module, bases: Mapping[str, nn.Module]) -> None:
+        """Nothing: the trunk stays outside, frozen."""
+
+    def rate(self, net: nn.Module, name: str, base_rate: float, layer_decay: float) -> float:
+        return 1.0
+
+    def shipped(self, net: nn.Module) -> dict[str, Tensor]:
+        return net.state_dict()
+
+    def collate(self, rows: Sequence[CaptionRow]) -> Batch:
+        """All captions of each picture: ``words`` int (C, T), ``picture`` int (C,) says whose each is."""
+        captions = [(i, caption) for i, row in enumerate(rows) for caption in row.captions]
+        longest = max((len(caption) for _, caption in captions), default=0) + 2
+        words = torch.full((len(captions), longest), PAD)
+        for j, (_, caption) in enumerate(captions):
+            words[j, : len(caption) + 2] = torch.tensor([START, *caption, END])
+        return {
+            "grid": grids([row.views[int(torch.randint(len(row.views), ()))] for row in rows]),
+            "words": words,
+            "picture": torch.tensor([i for i, _ in captions], dtype=torch.long),
+        }
+
+    def _logits(self, net: CaptionDecoder, batch: Batch) -> tuple[Tensor, Tensor]:
+        words = batch["words"][:, : net.config.positions + 1]
+        memory = [(k[batch["picture"]], v[batch["picture"]]) for k, v in net.memory(batch["grid"])]
+        target = words[:, 1:].masked_fill(words[:, 1:] == UNKNOWN, PAD)  # never taught to say "unknown"
+        return net(words[:, :-1], memory), target
+
+    def loss(self, net: nn.Module, batch: Batch) -> Tensor:
+        logits, target = self._logits(net, batch)
+        return F.cross_entropy(
+            logits.flatten(0, 1).float(), target.flatten(), ignore_index=PAD, label_smoothing=self.smoothing
+        )
+
+    def outputs(self, net: nn.Module, batch: Batch) -> list[NDArray[np.float32]]:
+        """Per picture: summed loss over its captions' words, and their number."""
+        logits, target = self._logits(net, batch)
+        loss = F.cross_entropy(logits.transpose(1, 2).float(), target, ignore_index=PAD, reduction="none").sum(dim=1)
+        count = (target != PAD).sum(dim=1)
+        rows = torch.zeros(len(batch["grid"]), 2)
+        rows.index_add_(0, batch["picture"].cpu(), torch.stack((loss.cpu(), count.cpu().float()), dim=1))
+        return list(rows.numpy())
+
+    def score(
+        self, net: nn.Module, outputs: Sequence[NDArray[np.float32]], rows: Sequence[CaptionRow]
+    ) -> dict[str, float]:
+        """Mean log-probability per word; the words that people say are judged by ``evaluate``."""
+        total = np.sum(outputs, axis=0)
+        return {"minus_loss": -float(total[0] / total[1])}
+
+    def calibrate(self, outputs: Sequence[NDArray[np.float32]], rows: Sequence[CaptionRow]) -> Calibration:
+        """"Not sure" below the surest nine tenths: captions have no right or wrong to fit a share to."""
+        per_word = np.array([np.exp(-loss / max(count, 1)) for loss, count in outputs])
+        return replace(Calibration(), threshold=float(np.quantile(per_word, 0.1)), kept=0.9)
+
+
+def decode(words: Sequence[int], names: Sequence[str]) -> str:
+    """Word indices → a sentence with a capital and a full stop."""
+    text = " ".join(names[word] for word in words if word >= SPECIAL)
+    return text[:1].upper() + text[1:] + "." if text else ""

@@ -1,0 +1,124 @@
+"""Task "sentiment": speech → emotion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mmdemo.core.config import Calibration, CheckpointConfig, from_mapping
+from mmdemo.core.types import SAMPLE_RATE
+from mmdemo.nets.losses import soft_cross_entropy
+from mmdemo.nets.speech import EmotionNet, SpeechConfig, level
+from mmdemo.nets.speech_augment import SpeechAugment, add_noise, change_speed, colour_and_mask, mix_pairs
+from mmdemo.tasks.base import Batch, fit_temperature, fit_threshold
+
+LONGEST = 4 * SAMPLE_RATE
+"""Samples of a training clip; of a longer one a random stretch is taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentimentRow:
+    """A clip, trimmed and levelled as in serving (media.speech.prepare_speech).
+
+    Attributes:
+        samples: float32 (S,).
+        label: Index of its emotion.
+        learning: Whether it is changed at random each time; validation rows are not.
+    """
+
+    samples: NDArray[np.float32]
+    label: int
+    learning: bool
+
+
+class SentimentTask:
+    name = "sentiment"
+    metric = "ua"
+    label_rows: tuple[str, ...] = ("classifier.weight", "classifier.bias")
+
+    def __init__(self, *, augment: SpeechAugment | None = None, smoothing: float = 0.1) -> None:
+        self.augment = augment or SpeechAugment()
+        self.smoothing = smoothing
+
+    def build(self, config: CheckpointConfig) -> EmotionNet:
+        return EmotionNet(from_mapping(SpeechConfig, config.net))
+
+    def start(self, net: nn.Module, bases: Mapping[str, nn.Module]) -> None:
+        """The encoder's first layers, as many as the network has."""
+        wanted = net.encoder.state_dict()
+        base = bases["speech"].state_dict()
+        net.encoder.load_state_dict({name: base[name] for name in wanted}, strict=True)
+
+    def rate(self, net: nn.Module, name: str, base_rate: float, layer_decay: float) -> float:
+        if not name.startswith("encoder."):
+            return 1.0
+        parts = name.split(".")
+        depth = int(parts[2]) + 1 if parts[1] == "layers" else 0
+        return base_rate * layer_decay ** (len(net.encoder.layers) - depth)
+
+    def shipped(self, net: nn.Module) -> dict[str, Tensor]:
+        return net.state_dict()
+
+    def collate(self, rows: Sequence[SentimentRow]) -> Batch:
+        clips = [self._clip(row) for row in rows]
+        lengths = torch.tensor([max(len(clip), 1) for clip in clips])
+        samples = torch.zeros(len(clips), int(lengths.max()))
+        for i, clip in enumerate(clips):
+            samples[i, : len(clip)] = clip
+        return {
+            "samples": samples,
+            "lengths": lengths,
+            "label": torch.tensor([row.label for row in rows]),
+            "learning": torch.tensor([row.learning for row in rows]),
+        }
+
+    def _clip(self, row: SentimentRow) -> Tensor:
+        samples = torch.from_numpy(row.samples)
+        if row.learning:
+            samples = change_speed(samples, most=self.augment.speed, generator=_generator())
+        if len(samples) > LONGEST:
+            start = int(torch.randint(len(samples) - LONGEST, ())) if row.learning else (len(samples) - LONGEST) // 2
+            samples = samples[start : start + LONGEST]
+        return samples
+
+    def loss(self, net: nn.Module, batch: Batch) -> Tensor:
+        generator, settings = _generator(), self.augment
+        samples, lengths = level(batch["samples"], batch["lengths"]), batch["lengths"]
+        target = nn.functional.one_hot(batch["label"], net.config.labels).float()
+        if bool(batch["learning"].any()):
+            samples = add_noise(samples, lengths, settings=settings, generator=generator)
+        mel, frames = net.mel(samples, lengths)
+        if bool(batch["learning"].any()):
+            mel, frames, target = mix_pairs(mel, frames, target, settings=settings, generator=generator)
+            mel = colour_and_mask(mel, frames, settings=settings, generator=generator)
+        return soft_cross_entropy(net.classify(mel, frames).logits, target, smoothing=self.smoothing)
+
+    def outputs(self, net: nn.Module, batch: Batch) -> list[NDArray[np.float32]]:
+        return list(net(batch["samples"], batch["lengths"]).logits.float().cpu().numpy())
+
+    def score(
+        self, net: nn.Module, outputs: Sequence[NDArray[np.float32]], rows: Sequence[SentimentRow]
+    ) -> dict[str, float]:
+        """Unweighted accuracy: the mean recall over the labels that occur."""
+        right: dict[int, list[bool]] = {}
+        for out, row in zip(outputs, rows, strict=True):
+            right.setdefault(row.label, []).append(int(out.argmax()) == row.label)
+        return {"ua": float(np.mean([np.mean(r) for r in right.values()]))}
+
+    def calibrate(self, outputs: Sequence[NDArray[np.float32]], rows: Sequence[SentimentRow]) -> Calibration:
+        logits = np.stack(outputs)
+        target = np.eye(logits.shape[1], dtype=np.float32)[[row.label for row in rows]]
+        temperature = fit_temperature(logits, target)
+        scores = torch.softmax(torch.from_numpy(logits) / temperature, dim=1).numpy()
+        right = (logits.argmax(axis=1) == target.argmax(axis=1)).astype(np.float32)
+        return replace(fit_threshold(scores.max(axis=1), right), temperature=temperature)
+
+
+def _generator() -> torch.Generator:
+    """A generator drawn from torch's own, whose state is saved with a run."""
+    return torch.Generator().manual_seed(int(torch.randint(2**31, ())))

@@ -1,0 +1,161 @@
+"""A training's configuration: TOML sections with defaults, overridden one by one, refused where a name is unknown."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmdemo.core.config import CardText, Scalar
+from mmdemo.core.errors import MmdemoError
+from mmdemo.core.words import nearest_name
+
+R = typing.TypeVar("R")
+
+SCHEDULES = ("cosine", "linear", "constant")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainSettings:
+    """The ``[train]`` section.
+
+    Attributes:
+        epochs: Passes over the training part.
+        batch_size: Rows per step.
+        accumulate: Batches per step of the optimizer.
+        learning_rate: Peak rate of the network's head; a task may give lower layers less (``base_rate``).
+        base_rate: Factor on the learning rate for what came from a base encoder.
+        layer_decay: Factor on the learning rate per layer below the top of that base.
+        warmup: Share of the steps in which the rate rises from 0.
+        schedule: "cosine", "linear" or "constant" after the warm-up.
+        weight_decay: AdamW's, on matrices only.
+        clip: Largest norm of the gradient.
+        seed: Of weights, order and augmentation.
+        save_steps: Steps between two states from which a run can be resumed.
+        bf16: Whether matrix products run in bfloat16.
+        average: Decay of the running average of the weights (EMA) that is validated and kept; 0 turns it off.
+        keep_best: Keep the epoch with the best validation figure; off keeps the last, where validation is too small to
+            choose by.
+    """
+
+    epochs: float = 5
+    batch_size: int = 64
+    accumulate: int = 1
+    learning_rate: float = 5e-4
+    base_rate: float = 0.1
+    layer_decay: float = 1.0
+    warmup: float = 0.05
+    schedule: str = "cosine"
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    seed: int = 0
+    save_steps: int = 500
+    bf16: bool = True
+    average: float = 0.0
+    keep_best: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "accumulate", "learning_rate", "clip", "save_steps"):
+            if getattr(self, name) <= 0:
+                raise MmdemoError(f"train.{name} must be above 0", f"it is {getattr(self, name)}")
+        if self.schedule not in SCHEDULES:
+            raise MmdemoError(f"train.schedule is {self.schedule!r}", f"it must be one of {', '.join(SCHEDULES)}")
+        if not 0 <= self.average < 1:
+            raise MmdemoError("train.average must be at least 0 and below 1", f"it is {self.average}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """One entry of ``[[evaluate]]``: a folder below the data root, and how it is named in the card."""
+
+    data: tuple[str, ...]
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """A whole configuration file.
+
+    Attributes:
+        net: Settings of the network (nets/), as keyword arguments.
+        data: Options of the task's preparation (data/prepare.py).
+        train: See :class:`TrainSettings`.
+        card: What a person wrote about the model.
+        evaluate: What the finished checkpoint is measured on, below the data root.
+    """
+
+    net: Mapping[str, Scalar] = field(default_factory=dict)
+    data: Mapping[str, Scalar | tuple[str, ...]] = field(default_factory=dict)
+    train: TrainSettings = field(default_factory=TrainSettings)
+    card: CardText = field(default_factory=CardText)
+    evaluate: tuple[Measure, ...] = ()
+
+
+def read_config(file: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """A configuration file with ``section.key=value`` overrides on top.
+
+    Raises:
+        MmdemoError: For an unreadable file, an unknown key (naming the nearest one) or a value of the wrong type.
+    """
+    try:
+        raw = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MmdemoError(f"{file} cannot be read", error.strerror or str(error)) from None
+    except tomllib.TOMLDecodeError as error:
+        raise MmdemoError(f"{file} is not valid TOML", str(error)) from None
+    for override in overrides:
+        _apply(raw, override)
+    sections = {f.name for f in dataclasses.fields(RunConfig)}
+    for name in raw:
+        if name not in sections:
+            raise _unknown(name, sections, f"{file.name} has an unknown section")
+    return RunConfig(
+        net=raw.get("net", {}),
+        data={k: tuple(v) if isinstance(v, list) else v for k, v in raw.get("data", {}).items()},
+        train=_record(TrainSettings, raw.get("train", {}), "train"),
+        card=_record(CardText, raw.get("card", {}), "card"),
+        evaluate=tuple(_record(Measure, entry, "evaluate") for entry in raw.get("evaluate", [])),
+    )
+
+
+def _apply(raw: dict[str, typing.Any], override: str) -> None:
+    path, sign, text = override.partition("=")
+    section, dot, key = path.strip().partition(".")
+    if not (sign and dot and key):
+        raise MmdemoError(f"--set {override} is not understood", "it must read section.key=value")
+    try:
+        value = tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # a bare word is a string
+    raw.setdefault(section, {})[key] = value
+
+
+def _record(kind: type[R], values: Mapping[str, object], section: str) -> R:
+    hints = typing.get_type_hints(kind)
+    clean: dict[str, object] = {}
+    for name, value in values.items():
+        if name not in hints:
+            raise _unknown(f"{section}.{name}", {f"{section}.{h}" for h in hints}, "Unknown setting")
+        clean[name] = _typed(f"{section}.{name}", value, hints[name])
+    return kind(**clean)
+
+
+def _typed(name: str, value: object, hint: object) -> object:
+    if isinstance(value, list):
+        value = tuple(value)
+    wanted = tuple if typing.get_origin(hint) is tuple else hint
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(wanted, type) and (not isinstance(value, wanted) or (wanted is int and isinstance(value, bool))):
+        kind = wanted.__name__ if not isinstance(wanted, types.UnionType) else str(wanted)
+        raise MmdemoError(f"{name} must be of type {kind}", f"it is {value!r}")
+    return value
+
+
+def _unknown(name: str, known: set[str], what: str) -> MmdemoError:
+    near = nearest_name(name, sorted(known))
+    return MmdemoError(f"{what}: {name}", f"known are {', '.join(sorted(known))}", f"Did you mean {near}" if near else "")

@@ -1,0 +1,252 @@
+"""The glue between a task and ``transformers.Trainer``. Nothing here knows what is trained."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from mmdemo.tasks.base import Task
+from mmdemo.train.settings import TrainSettings
+
+BEST = "best.safetensors"
+EVENTS = "events.jsonl"
+
+Report = Callable[[str], None]
+
+
+class Rows(Dataset[Any]):
+    """A sequence as torch wants it."""
+
+    def __init__(self, rows: Sequence[Any]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.rows[index]
+
+
+def run_outputs(
+    task: Task[Any], net: nn.Module, rows: Sequence[Any], *, batch_size: int, device: torch.device, bf16: bool
+) -> list[NDArray[np.float32]]:
+    """The network's outputs for all rows, in order, in evaluation mode."""
+    was = net.training
+    net.eval()
+    found: list[NDArray[np.float32]] = []
+    with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
+        for start in range(0, len(rows), batch_size):
+            batch = task.collate(rows[start : start + batch_size])
+            found += task.outputs(net, {name: tensor.to(device) for name, tensor in batch.items()})
+    net.train(was)
+    return found
+
+
+class Average:
+    """Running average of the weights: shadow ← decay · shadow + (1 - decay) · weights, bias-corrected at the start."""
+
+    def __init__(self, net: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.steps = 0
+        self.shadow = {n: p.detach().clone().float() for n, p in net.named_parameters() if p.requires_grad}
+
+    def update(self, net: nn.Module) -> None:
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        with torch.no_grad():
+            for name, parameter in net.named_parameters():
+                if name in self.shadow:
+                    self.shadow[name].lerp_(parameter.detach().float(), 1 - decay)
+
+    def swap(self, net: nn.Module) -> None:
+        """Exchange the network's weights with the average; called twice, nothing has changed."""
+        with torch.no_grad():
+            for name, parameter in net.named_parameters():
+                if name in self.shadow:
+                    mine = parameter.detach().clone()
+                    parameter.copy_(self.shadow[name])
+                    self.shadow[name].copy_(mine)
+
+
+class _Trainer(transformers.Trainer):
+    def __init__(self, *, task: Task[Any], settings: TrainSettings, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.task, self.settings = task, settings
+
+    def compute_loss(
+        self, model: nn.Module, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Tensor:
+        loss = self.task.loss(model, inputs)
+        # transformers leaves the division to us where the loss is our own
+        return loss / self.args.gradient_accumulation_steps if num_items_in_batch is not None else loss
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        if self.optimizer is None:
+            self.optimizer = torch.optim.AdamW(
+                parameter_groups(self.task, self.model, self.settings), betas=(0.9, 0.98), eps=1e-6
+            )
+        return self.optimizer
+
+
+def parameter_groups(task: Task[Any], net: nn.Module, settings: TrainSettings) -> list[dict[str, Any]]:
+    """One group per learning rate and decay: matrices decay, vectors (norms, biases) do not."""
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, parameter in net.named_parameters():
+        if parameter.requires_grad:
+            scale = task.rate(net, name, settings.base_rate, settings.layer_decay)
+            groups.setdefault((scale, parameter.ndim >= 2), []).append(parameter)
+    return [
+        {
+            "params": members,
+            "lr": settings.learning_rate * scale,
+            "weight_decay": settings.weight_decay if matrix else 0.0,
+        }
+        for (scale, matrix), members in groups.items()
+    ]
+
+
+class _Recorder(TrainerCallback):
+    """Writes events, validates after every epoch and keeps the best weights."""
+
+    def __init__(
+        self,
+        task: Task[Any],
+        settings: TrainSettings,
+        folder: Path,
+        validation: Sequence[Any],
+        say: Report,
+        average: Average | None,
+    ) -> None:
+        self.task, self.settings, self.folder, self.validation = task, settings, folder, validation
+        self.say, self.average = say, average
+        self.started = time.monotonic()
+        self.best = -math.inf
+        events = folder / EVENTS
+        if events.exists():
+            lines = [json.loads(line) for line in events.read_text().splitlines() if line.strip()]
+            self.best = max((e[task.metric] for e in lines if task.metric in e), default=-math.inf)
+
+    def _event(self, **values: float | int | str) -> None:
+        with (self.folder / EVENTS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"time": round(time.time(), 3), **values}) + "\n")
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
+    ) -> None:
+        if self.average is not None:
+            self.average.update(rest["model"])
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **rest: Any
+    ) -> None:
+        if not logs or "loss" not in logs:
+            return
+        self._event(step=state.global_step, epoch=round(state.epoch or 0, 4), loss=logs["loss"], rate=logs["learning_rate"])
+        done = max(state.global_step, 1)
+        left = (time.monotonic() - self.started) / done * (state.max_steps - done)
+        self.say(f"step {done}/{state.max_steps}  loss {float(logs['loss']):.4f}  about {left / 60:.1f} min left")
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
+    ) -> None:
+        net: nn.Module = rest["model"]
+        if self.average is not None:
+            self.average.swap(net)
+        figures: dict[str, float] = {}
+        if self.validation:
+            outputs = run_outputs(
+                self.task,
+                net,
+                self.validation,
+                batch_size=self.settings.batch_size,
+                device=next(net.parameters()).device,
+                bf16=self.settings.bf16,
+            )
+            figures = self.task.score(net, outputs, self.validation)
+        self._event(step=state.global_step, epoch=round(state.epoch or 0, 4), **figures)
+        value = figures.get(self.task.metric, float(state.global_step))  # without validation the last is kept
+        better = value > self.best or not self.settings.keep_best
+        text = "  ".join(f"{name} {figure:.4f}" for name, figure in figures.items())
+        self.say(f"epoch {state.epoch or 0:.0f}: {text}" + ("  (best so far)" if better and self.settings.keep_best else ""))
+        if better:
+            self.best = value
+            save_file({n: t.detach().cpu().contiguous() for n, t in net.state_dict().items()}, self.folder / BEST)
+        if self.average is not None:
+            self.average.swap(net)
+
+
+def fit(
+    task: Task[Any],
+    net: nn.Module,
+    train: Sequence[Any],
+    validation: Sequence[Any],
+    *,
+    settings: TrainSettings,
+    folder: Path,
+    device: str,
+    resume: bool,
+    say: Report,
+) -> None:
+    """Train ``net`` in place; it ends with the best weights of all epochs.
+
+    Args:
+        folder: ``trainer/`` of the run; events, best weights and the state to resume from are kept there.
+        resume: Go on from the newest state in ``folder`` where there is one.
+    """
+    transformers.utils.logging.set_verbosity_error()
+    folder.mkdir(parents=True, exist_ok=True)
+    if not resume:
+        for name in (EVENTS, BEST):
+            (folder / name).unlink(missing_ok=True)
+    steps = math.ceil(len(train) / settings.batch_size / settings.accumulate) * settings.epochs
+    arguments = TrainingArguments(
+        output_dir=str(folder / "state"),
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.accumulate,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type={"constant": "constant_with_warmup"}.get(settings.schedule, settings.schedule),
+        warmup_steps=int(settings.warmup * steps),
+        max_grad_norm=settings.clip,
+        seed=settings.seed,
+        bf16=settings.bf16,
+        use_cpu=device == "cpu",
+        logging_steps=20,
+        save_strategy="steps",
+        save_steps=settings.save_steps,
+        save_total_limit=1,
+        eval_strategy="no",
+        report_to=[],
+        remove_unused_columns=False,
+        label_names=[],
+        dataloader_pin_memory=False,
+        dataloader_drop_last=len(train) > settings.batch_size,
+        disable_tqdm=True,
+    )
+    average = Average(net, settings.average) if settings.average else None
+    trainer = _Trainer(
+        task=task,
+        settings=settings,
+        model=net,
+        args=arguments,
+        train_dataset=Rows(train),
+        data_collator=task.collate,
+        callbacks=[_Recorder(task, settings, folder, validation, say, average)],
+    )
+    trainer.remove_callback(transformers.PrinterCallback)
+    states = sorted((folder / "state").glob("checkpoint-*"))
+    trainer.train(resume_from_checkpoint=bool(resume and states))
+    net.load_state_dict(load_file(folder / BEST), strict=True)
