@@ -20,6 +20,11 @@ from collections.abc import Iterator  # noqa: E402
 from typing import Any  # noqa: E402
 
 import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
+
+# nothing here is timed: a busy machine must not fail a test
+settings.register_profile("mmdemo", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("mmdemo")
 
 
 class NetworkBlocked(OSError):

@@ -102,9 +102,7 @@ class CheckpointConfig:
 
 def _plain(config: CheckpointConfig) -> CheckpointConfig:
     """The same with plain dicts, which ``asdict`` can copy."""
-    return dataclasses.replace(
-        config, net=dict(config.net), settings=dict(config.settings), parts=dict(config.parts)
-    )
+    return dataclasses.replace(config, net=dict(config.net), settings=dict(config.settings), parts=dict(config.parts))
 
 
 def from_mapping(kind: type[C], values: Mapping[str, object]) -> C:

@@ -54,8 +54,9 @@ def confusion(predicted: Ints, target: Ints, k: int, weights: Floats | None = No
     column = np.where((predicted >= 0) & (predicted < k), predicted, k)
     flat = target.astype(np.int64) * (k + 1) + column
     counted = None if weights is None else weights.astype(np.float64)
-    counts = np.bincount(flat, weights=counted, minlength=k * (k + 1))
-    return np.asarray(counts, dtype=np.float64).reshape(k, k + 1)
+    counts: NDArray[np.float64] = np.zeros(k * (k + 1))
+    counts += np.bincount(flat, weights=counted, minlength=k * (k + 1))
+    return counts.reshape(k, k + 1)
 
 
 def class_recalls(matrix: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -313,7 +313,7 @@ Table = tuple[NDArray[np.float64], list[str], list[Example]]
 
 
 def _heard(run: _Run, examples: Sequence[Example]) -> Table:
-    """Probabilities (N, K), the K labels by name, and the examples of the rows; a row of zeros where no speech was heard."""
+    """Probabilities (N, K), the K labels by name, the examples of the rows; zeros where no speech was heard."""
 
     def request(example: Example) -> Request:
         if example.file is None:

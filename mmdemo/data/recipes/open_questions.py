@@ -113,6 +113,8 @@ def _what_object(picture: Picture, random: Random) -> Iterator[Question]:
                 continue
             if len({mention.plural for _, mention in pairs}) != 1 or not _clear_subject(picture, doing.subject):
                 continue
+            if verb == "ride" and target.thing.kind == OBJECT:  # a skateboarder "rides a rail"
+                continue
             if verb in {"look", "watch"} and len(pairs) < 2:
                 continue
             if name.startswith(verb):  # "what is the boy sliding down?"

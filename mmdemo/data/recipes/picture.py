@@ -128,7 +128,7 @@ class Picture:
     def sport(self) -> str | None:
         """The sport that two captions or more speak of, where none speaks of another."""
         votes = Counter(sport for caption in self.captions for sport in caption.sports)
-        if len(votes) != 1:
+        if len(votes) != 1 or self.words & {"fan", "fans"}:
             return None
         sport, support = votes.most_common(1)[0]
         return sport if support >= 2 else None

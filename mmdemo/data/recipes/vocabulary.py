@@ -309,7 +309,7 @@ ice: mass, common
 }
 
 _PLACES = """
-beach: out, seashore, shoreline, shore, sandy beach
+beach: out, seashore, seaside, sandy beach
 ocean: out, sea, surf
 lake: out, pond
 river: out, stream, creek

@@ -109,7 +109,7 @@ def _action(picture: Picture, random: Random) -> Iterator[Question]:
             continue
         wrong = [
             other
-            for other in _NEVER_TOGETHER.get(action, _OTHERWISE)
+            for other in _NEVER_TOGETHER.get(action, _OTHERWISE[: 4 if group == PERSON else 2])
             if not any(_base(other) == verb for verb in said) and other not in votes
         ]
         if wrong:

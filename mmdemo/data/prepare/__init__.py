@@ -1,0 +1,33 @@
+"""From examples to rows of arrays: what each task's training reads, its vocabulary learned from the training part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mmdemo.data.prepare.ask import answer_shares, prepare_ask
+from mmdemo.data.prepare.bases import STOPWORDS, Bases, Net, Prepare, Prepared, Sources
+from mmdemo.data.prepare.caption import prepare_caption
+from mmdemo.data.prepare.classify import imagenet_names, object_trials, prepare_classify
+from mmdemo.data.prepare.sentiment import prepare_sentiment
+from mmdemo.data.prepare.vision import prepare_vision
+
+__all__ = [
+    "PREPARE",
+    "STOPWORDS",
+    "Bases",
+    "Net",
+    "Prepared",
+    "Sources",
+    "answer_shares",
+    "imagenet_names",
+    "object_trials",
+]
+
+PREPARE: Mapping[str, Prepare] = {
+    "vision": prepare_vision,
+    "ask": prepare_ask,
+    "caption": prepare_caption,
+    "classify": prepare_classify,
+    "sentiment": prepare_sentiment,
+}
+"""How each task's rows are made."""

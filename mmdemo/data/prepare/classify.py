@@ -1,0 +1,147 @@
+"""Rows for task "classify": pictures with sentences about them, and trials to calibrate by."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mmdemo.core.config import CheckpointConfig
+from mmdemo.core.words import tokenise_caption
+from mmdemo.data import pictures, texts
+from mmdemo.data.pictures import Say
+from mmdemo.data.prepare.bases import STOPWORDS, Bases, Net, Prepared, Sources, chosen_options, net_settings
+from mmdemo.data.read import Example
+from mmdemo.data.recipes.picture import read_picture
+from mmdemo.data.recipes.presence import is_absent, keep_company, present
+from mmdemo.nets.shared_space import ClassifyConfig, heights, known_vector
+from mmdemo.tasks.base import grids
+from mmdemo.tasks.classify import ClassifyRow, Trial
+
+TEMPLATES = ("a photo of a {}", "{}", "a picture of a {}", "there is a {} in the picture")
+"""Prompts whose vectors are averaged; the learned projection knows captions, so they read like captions."""
+
+BANK = 2000
+"""Everyday words against which a label must stand out, at most."""
+
+LEAST_BANK = 20
+"""Fewer say nothing of what is usual; then the ImageNet classes are the bank."""
+
+
+def prepare_classify(sources: Sources, bases: Bases, net: Net, say: Say | None) -> Prepared:
+    """A row per picture: its pooled grid and the vectors of its captions, or of prompts with its label.
+
+    Validation rows bring made trials of classification along, by which the finished model is calibrated.
+    """
+    vision, text = bases.need_vision(), bases.need_text()
+    options = chosen_options(sources.options, mirror=True, known_weight=0.5)
+    names = imagenet_names()
+    captions = [c for e in sources.train.examples for c in e.captions]
+    counts = Counter(w for c in captions for w in set(tokenise_caption(c)) - STOPWORDS)
+    bank = tuple(w for w, n in counts.most_common(BANK) if n >= 5)
+    if len(bank) < LEAST_BANK:
+        bank = names
+
+    def prompts(label: str) -> tuple[str, ...]:
+        return tuple(t.replace("{}", label) for t in TEMPLATES)
+
+    def said(examples: Sequence[Example]) -> dict[Path, tuple[str, ...]]:
+        found: dict[Path, tuple[str, ...]] = {}
+        for e in examples:
+            if e.file is not None:
+                new = e.captions or (prompts(e.label) if e.label else ())
+                found[e.file] = found.get(e.file, ()) + new
+        return found
+
+    train, held = said(sources.train.examples), said(sources.validation.examples)
+    vectors = texts.vectors([t for s in (*train.values(), *held.values()) for t in s], text, say=say)
+
+    def mean(label: str) -> NDArray[np.float32]:
+        vector = text.vectors(list(prompts(label))).mean(axis=0)
+        return vector / np.linalg.norm(vector)
+
+    bank_vectors = np.stack([mean(w) for w in bank])
+    name_vectors = torch.from_numpy(np.stack([mean(n) for n in names]))
+
+    def rows(found: Mapping[Path, tuple[str, ...]], mirror: bool) -> list[ClassifyRow]:
+        seen = pictures.grids(found, vision, mirror=mirror, say=say)
+        return [
+            ClassifyRow(
+                views=tuple(grids([view]).mean(dim=(2, 3))[0].numpy() for view in seen[file]),
+                texts=np.stack([vectors[t] for t in sentences]),
+            )
+            for file, sentences in found.items()
+            if sentences
+        ]
+
+    validation = rows(held, False)
+    asked = object_trials({str(file): s for file, s in held.items() if s}, seed=sources.seed)
+    tried = []
+    for row, trials in zip(validation, asked, strict=True):
+        with torch.inference_mode():
+            chance = vision.trunk.logits(torch.from_numpy(row.views[0])[None].to(vision.device)).softmax(dim=1).cpu()
+        known = known_vector(chance, name_vectors)
+        made = []
+        for labels, right in trials:
+            some = np.stack([mean(label) for label in labels])
+            by_head = heights(known, torch.from_numpy(some), torch.from_numpy(bank_vectors))[0].numpy()
+            made.append(
+                Trial(known=by_head, labels=some, bank=bank_vectors, weight=float(options["known_weight"]), right=right)
+            )
+        tried.append(dataclasses.replace(row, trials=tuple(made)))
+    config = CheckpointConfig(
+        task="classify",
+        net={
+            **bases.net(net),
+            "channels": vision.trunk.config.channels,
+            "text_width": text.encoder.config.width,
+        },
+        labels=names,
+        settings={"templates": TEMPLATES, "bank": bank, "known_weight": float(options["known_weight"])},
+        parts={"vision": vision.reference(), "text": text.reference()},
+    )
+    net_settings(ClassifyConfig, config.net)
+    return Prepared(train=rows(train, bool(options["mirror"])), validation=tried, config=config)
+
+
+def imagenet_names() -> tuple[str, ...]:
+    """The 1,000 ImageNet classes in plain English, as open_clip names them."""
+    from open_clip import IMAGENET_CLASSNAMES  # slow to import, and needed here only
+
+    return tuple(IMAGENET_CLASSNAMES)
+
+
+def object_trials(
+    captions: Mapping[str, Sequence[str]], *, seed: int, most: int = 12
+) -> list[list[tuple[tuple[str, ...], int]]]:
+    """For each picture, label lists with the index of the right one; half of them have no right one.
+
+    A right label is a thing that two captions name; the others are things that no caption hints at, half drawn by how
+    often they are seen and half evenly.
+    """
+    random = Random(f"{seed}:trials")  # noqa: S311 - repeatable, not secret
+    parsed = [read_picture(name, said) for name, said in captions.items()]
+    company = keep_company(parsed)
+    names = [name for name, count in company.frequency.items() if count >= 3]
+    found: list[list[tuple[tuple[str, ...], int]]] = []
+    for picture in parsed:
+        trials: list[tuple[tuple[str, ...], int]] = []
+        here = [name for name in present(picture) if name in company.frequency]
+        absent = [name for name in names if is_absent(name, picture)]
+        if here and len(absent) >= 2:
+            for there in (True, False):
+                size = random.randint(2, min(most, len(absent)))
+                often = random.choices(absent, [company.frequency[name] for name in absent], k=size)
+                wrong = list(dict.fromkeys([*often[::2], *random.sample(absent, size)]))[:size]
+                right = random.choice(here)
+                labels = [*wrong[1:], right] if there else wrong
+                random.shuffle(labels)
+                trials.append((tuple(labels), labels.index(right) if there else len(labels)))
+        found.append(trials)
+    return found
