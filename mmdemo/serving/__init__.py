@@ -1,0 +1,1 @@
+"""The four jobs, who serves them, how requests meet, how fast."""

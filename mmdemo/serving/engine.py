@@ -1,0 +1,246 @@
+"""Which model serves a job now, and what it answered: requests in, results out."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mmdemo import models
+from mmdemo.core.errors import MmdemoError
+from mmdemo.core.types import (
+    TASKS,
+    AskRequest,
+    CaptionRequest,
+    Card,
+    ClassifyRequest,
+    ClassifyResult,
+    HeatMap,
+    Request,
+    Result,
+    SentimentRequest,
+)
+from mmdemo.serving.cache import LruCache
+from mmdemo.serving.memory import resident_bytes
+from mmdemo.serving.pool import Loader, ModelPool, translated
+
+CACHED_ANSWERS = 512
+"""Answers that are kept."""
+
+CACHED_BYTES = 32_000_000
+"""Bytes, roughly, of the answers that are kept; it bounds those with thousands of labels."""
+
+_REQUESTS: dict[str, type[Request]] = {
+    "ask": AskRequest,
+    "classify": ClassifyRequest,
+    "caption": CaptionRequest,
+    "sentiment": SentimentRequest,
+}
+
+
+class Engine:
+    """Answers requests with models that it loads when they are first asked for. Thread-safe.
+
+    Args:
+        device: "auto", "cpu", "cuda" or "mps".
+        public: For strangers: only models that :func:`mmdemo.models.list_models` names, nothing by path or hub id.
+        max_models: Loaded at once, 1 or more; the one that was not used for longest goes first.
+        allow_download: Whether a hub id may be fetched; never in public.
+        loader, lister, default: Stand in for :func:`mmdemo.models.load`, ``list_models`` and ``default_model``.
+    """
+
+    def __init__(
+        self,
+        *,
+        device: str = "auto",
+        public: bool = False,
+        max_models: int = 8,
+        allow_download: bool = False,
+        loader: Loader | None = None,
+        lister: Callable[[str | None], tuple[Card, ...]] | None = None,
+        default: Callable[[str], str] | None = None,
+    ) -> None:
+        self.device = device
+        self.public = public
+        self._lister = lister or models.list_models
+        self._default = default or models.default_model
+        self._pool = ModelPool(
+            loader or models.load,
+            device=device,
+            allow_download=allow_download and not public,
+            max_models=max_models,
+        )
+        self._answers: LruCache[tuple[str, str, str], Result] = LruCache(
+            max_entries=CACHED_ANSWERS, max_bytes=CACHED_BYTES, size=_rough_size
+        )
+
+    # ------------------------------------------------------------ what there is
+
+    def cards(self, task: str) -> tuple[Card, ...]:
+        """Cards of all models on disk for a job."""
+        _check_task(task)
+        return tuple(self._lister(task))
+
+    def card(self, task: str, model: str | None = None) -> Card:
+        """A model's card; one that is not listed (a path, a hub id) is loaded for it.
+
+        Raises:
+            MmdemoError: There is no such model.
+        """
+        wanted = self._resolve(task, model)
+        if (task, wanted) not in self._pool.loaded:
+            for card in self._lister(task):
+                if card.id == wanted:
+                    return card
+        with self._pool.use(task, wanted) as served:
+            return served.model.card
+
+    def memory(self) -> int:
+        """Bytes that this process holds in memory now."""
+        return resident_bytes()
+
+    @property
+    def loaded(self) -> tuple[tuple[str, str], ...]:
+        """(task, model) of what is in memory, longest unused first."""
+        return self._pool.loaded
+
+    # ------------------------------------------------------------ answering
+
+    def predict(self, task: str, request: Request, model: str | None = None) -> Result:
+        """Answer one request; ``seconds`` is the time until the answer was there, waiting and loading included.
+
+        Raises:
+            MmdemoError: No such model, or the model could not answer.
+        """
+        started = time.perf_counter()
+        wanted = self._checked(task, request, model)
+        with self._pool.use(task, wanted) as served:
+            key = (f"{task}:{wanted}", served.version, _content_key(request))
+            answer = self._answers.get(key)
+            if answer is None:
+                with translated(wanted):
+                    answer = served.batcher.submit(request).result()
+                self._answers.put(key, answer)
+        return _present(answer, request, started)
+
+    def stream(self, task: str, request: Request, model: str | None = None) -> Iterator[Result]:
+        """Ever longer results, the last one complete; once only where a model does not stream or knows the answer."""
+        started = time.perf_counter()
+        wanted = self._checked(task, request, model)
+        with self._pool.use(task, wanted) as served:
+            key = (f"{task}:{wanted}", served.version, _content_key(request))
+            answer = self._answers.get(key)
+            if answer is not None:
+                yield _present(answer, request, started)
+                return
+            with translated(wanted):
+                steps = served.model.stream(request)
+                while True:
+                    # held for one step only, so that a slow reader does not stop everyone else
+                    with served.lock:
+                        step = next(steps, None)
+                    if step is None:
+                        break
+                    answer = step
+                    yield _present(answer, request, started)
+            if answer is not None:
+                self._answers.put(key, answer)
+
+    def explain(self, task: str, request: Request, result: Result, model: str | None = None) -> tuple[HeatMap, ...]:
+        """Where the model looked for ``result``; by default the model that gave it.
+
+        Returns:
+            One map for Ask, one per leading label for Classify, one per word for Caption, one over time for
+            Sentiment; empty where the model cannot tell.
+        """
+        if model is None:
+            model = self._pool.asked_by(task, result.model)
+        wanted = self._checked(task, request, model)
+        with self._pool.use(task, wanted) as served, translated(wanted), served.lock:
+            return served.model.explain(request, result)
+
+    # ------------------------------------------------------------ ending
+
+    def unload(self, task: str, model: str | None = None) -> None:
+        """Give a model's memory back; the next request loads it again. Nothing happens when it is not loaded."""
+        self._pool.unload(task, self._resolve(task, model))
+
+    def close(self) -> None:
+        """Release all models; those that are answering go when they are done. May be called twice."""
+        self._pool.close()
+        self._answers.clear()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ------------------------------------------------------------ which model
+
+    def _checked(self, task: str, request: Request, model: str | None) -> str:
+        _check_task(task)
+        if not isinstance(request, _REQUESTS[task]):
+            raise TypeError(f"{task} takes {_REQUESTS[task].__name__}, not {type(request).__name__}")
+        return self._resolve(task, model)
+
+    def _resolve(self, task: str, model: str | None) -> str:
+        """The id that will be loaded.
+
+        Raises:
+            MmdemoError: No such model, or not one that may be chosen here.
+        """
+        _check_task(task)
+        wanted = model or self._default(task)
+        if (task, wanted) in self._pool.loaded:
+            return wanted  # it passed what follows when it was loaded
+        listed = [card.id for card in self._lister(task)]
+        if wanted in listed:
+            return wanted
+        if not self.public and (Path(wanted).expanduser().exists() or "/" in wanted or "\\" in wanted):
+            return wanted  # a folder, a zip or a hub id: the loader knows
+        raise self._unknown(task, wanted, listed)
+
+    def _unknown(self, task: str, wanted: str, listed: Sequence[str]) -> MmdemoError:
+        shown = wanted if len(wanted) <= 80 else wanted[:79] + "…"
+        what = f"There is no model “{shown}” for {task}"
+        if not listed:
+            return MmdemoError(what, "no model for it is on disk", f"Train one: python -m mmdemo train {task}")
+        other = next((card.task for card in self._lister(None) if card.id == wanted and card.task != task), None)
+        why = f"it is a model for {other}" if other else ""
+        near = [] if other else difflib.get_close_matches(wanted, listed, n=1, cutoff=0.6)
+        names = ", ".join(listed[:8]) + (", …" if len(listed) > 8 else "")
+        return MmdemoError(what, why, f"Did you mean {near[0]}? There are: {names}" if near else f"There are: {names}")
+
+
+def _check_task(task: str) -> None:
+    if task not in TASKS:
+        raise MmdemoError(f"There is no job “{task}”", "", f"There are: {', '.join(TASKS)}")
+
+
+def _rough_size(answer: Result) -> int:
+    """Bytes, counting labels only: about what a short string, a float and their record take."""
+    return 1_000 + 200 * (len(answer.labels) if isinstance(answer, ClassifyResult) else 20)
+
+
+def _content_key(request: Request) -> str:
+    """Equal for requests that must get the same answer."""
+    match request:
+        case AskRequest():
+            return f"{request.picture.key}\n{request.question}"
+        case ClassifyRequest():
+            text = "\0".join(request.labels) + f"\n{request.template!r}"
+            return f"{request.picture.key}\n{hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()}"
+        case CaptionRequest():
+            return f"{request.picture.key}\n{request.n}\n{request.max_words}"
+        case SentimentRequest():
+            return request.sound.key
+
+
+def _present(answer: Result, request: Request, started: float) -> Result:
+    """An answer as this caller sees it: with the present file's name and the time it took here."""
+    file = request.sound.name if isinstance(request, SentimentRequest) else request.picture.name
+    return replace(answer, file=file, seconds=time.perf_counter() - started)
