@@ -1,11 +1,11 @@
 """A checkpoint folder: written whole or not at all, read strictly or refused by name.
 
-    config.json          task, network settings, labels, calibration, the parts it refers to, words for the card
-    model.safetensors    fp16, or int8 rows with their scales; never a pickle
-    tokenizer.json       where the task reads text
-    probe.json           a few made inputs and what they gave (see models/probe.py)
-    metrics.json         figures with n and interval
-    README.md            the card
+config.json          task, network settings, labels, calibration, the parts it refers to, words for the card
+model.safetensors    fp16, or int8 rows with their scales; never a pickle
+tokenizer.json       where the task reads text
+probe.json           a few made inputs and what they gave (see models/probe.py)
+metrics.json         figures with n and interval
+README.md            the card
 """
 
 from __future__ import annotations
@@ -24,11 +24,7 @@ from torch import Tensor, nn
 
 from mmdemo.core.config import CheckpointConfig
 from mmdemo.core.errors import MmdemoError
-from mmdemo.core.types import Metric
-
-WEIGHTS = "model.safetensors"
-SCALE = ".int8_scale"
-"""Suffix of the per-row scale that stands beside an int8 tensor."""
+from mmdemo.models.folder import SCALE, WEIGHTS, read_config, read_metrics
 
 
 # ---------------------------------------------------------------- tensors
@@ -97,24 +93,6 @@ def weights_hash(folder: Path) -> str:
 
 
 # ---------------------------------------------------------------- folders
-
-
-def read_config(folder: Path) -> CheckpointConfig:
-    """Raises MmdemoError where there is no readable config.json of ours."""
-    try:
-        text = (folder / "config.json").read_text(encoding="utf-8")
-    except OSError:
-        raise MmdemoError(f"{folder} is not a checkpoint", "it holds no config.json") from None
-    return CheckpointConfig.from_json(text, folder.name)
-
-
-def read_metrics(folder: Path) -> tuple[Metric, ...]:
-    """Figures of metrics.json, headline first; empty where none were measured."""
-    file = folder / "metrics.json"
-    if not file.exists():
-        return ()
-    rows = json.loads(file.read_text(encoding="utf-8"))["metrics"]
-    return tuple(Metric(**{k: row[k] for k in ("name", "value", "low", "high", "n", "data")}) for row in rows)
 
 
 def write(

@@ -67,7 +67,12 @@ def _checked(archive: zipfile.ZipFile, name: str) -> list[zipfile.ZipInfo]:
         raise MmdemoError(f"{name} is refused", "it unpacks to more than a checkpoint can be")
     for entry in entries:
         path = Path(entry.filename)
-        if path.is_absolute() or ".." in path.parts or "\\" in entry.filename or stat.S_ISLNK(entry.external_attr >> 16):
+        if (
+            path.is_absolute()
+            or ".." in path.parts
+            or "\\" in entry.filename
+            or stat.S_ISLNK(entry.external_attr >> 16)
+        ):
             raise MmdemoError(f"{name} is refused", f"the entry {entry.filename!r} points outside its folder")
         if path.suffix.lower() not in ALLOWED:
             raise MmdemoError(f"{name} is refused", f"a checkpoint holds no {path.suffix or 'nameless'} files")

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from mmdemo.core.config import CardText, CheckpointConfig, Part, from_mapping
 from mmdemo.core.errors import MmdemoError
-
 from mmdemo.models import checkpoint
 from mmdemo.nets.text import TextConfig, TextEncoder, pad_tokens
 from mmdemo.nets.vision import STEM_BLOCKS, PictureTrunk, VisionConfig

@@ -9,7 +9,7 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import checkpoints_root
 from mmdemo.core.types import TASKS, Card
 from mmdemo.core.words import nearest_name
-from mmdemo.models import checkpoint
+from mmdemo.models import folder as folders
 
 SHIPPED_SUFFIX = "-base"
 
@@ -24,7 +24,7 @@ def list_models(task: str | None = None) -> tuple[Card, ...]:
     root = checkpoints_root()
     cards: list[Card] = []
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
-        if folder.suffix in {".part", ".old"} or not (folder / checkpoint.WEIGHTS).exists():
+        if folder.suffix in {".part", ".old"} or not (folder / folders.WEIGHTS).exists():
             continue
         try:
             card = read_card(folder)
@@ -52,7 +52,7 @@ def find(task: str, model: str | None) -> Path:
             f"there are {', '.join(known)}" if known else "there are no checkpoints",
             f"Did you mean {near}" if near else "",
         )
-    found = checkpoint.read_config(folder).task
+    found = folders.read_config(folder).task
     if found != task:
         raise MmdemoError(f"{name} cannot serve {task}", f"it was trained for {found}")
     return folder
@@ -60,7 +60,7 @@ def find(task: str, model: str | None) -> Path:
 
 def read_card(folder: Path) -> Card:
     """The card of a checkpoint folder, from its files alone."""
-    config = checkpoint.read_config(folder)
+    config = folders.read_config(folder)
     places = [folder, *(part_folder(folder, part.name) for part in config.parts.values())]
     readme = folder / "README.md"
     shipped = folder.name.endswith(SHIPPED_SUFFIX) and folder.parent == checkpoints_root()
@@ -73,7 +73,7 @@ def read_card(folder: Path) -> Card:
         source="shipped" if shipped else "trained here",
         parameters=sum(_parameters(place) for place in places),
         size=sum(f.stat().st_size for place in places if place.is_dir() for f in place.iterdir() if f.is_file()),
-        metrics=checkpoint.read_metrics(folder),
+        metrics=folders.read_metrics(folder),
         text=readme.read_text(encoding="utf-8") if readme.exists() else "",
     )
 
@@ -89,13 +89,13 @@ def part_folder(folder: Path, name: str) -> Path:
 def _parameters(folder: Path) -> int:
     """Number of weights, from the header of the safetensors file: https://github.com/huggingface/safetensors#format."""
     try:
-        with (folder / checkpoint.WEIGHTS).open("rb") as file:
+        with (folder / folders.WEIGHTS).open("rb") as file:
             header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     except (OSError, ValueError):
         return 0
     count = 0
     for name, entry in header.items():
-        if name != "__metadata__" and not name.endswith(checkpoint.SCALE):
+        if name != "__metadata__" and not name.endswith(folders.SCALE):
             size = 1
             for side in entry["shape"]:
                 size *= side

@@ -47,7 +47,9 @@ class CaptionDecoder(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-        self.picture = GridProjection(config.channels, width, config.grid**2, blind=config.blind, dropout=config.dropout)
+        self.picture = GridProjection(
+            config.channels, width, config.grid**2, blind=config.blind, dropout=config.dropout
+        )
         self.word = nn.Embedding(config.words, width)
         self.position = nn.Embedding(config.positions, width)
         nn.init.normal_(self.word.weight, std=width**-0.5)
@@ -132,9 +134,9 @@ def beam_search(
         no_repeat: No sequence of that many words comes twice (2 stops "a hat on top of a hat on top of").
         watch: Called after every word with the live hypotheses, best first; for showing a caption as it grows.
     """
-    return list(beam_steps(decoder, memory, beams=beams, longest=longest, temperature=temperature, no_repeat=no_repeat))[
-        -1
-    ]
+    return list(
+        beam_steps(decoder, memory, beams=beams, longest=longest, temperature=temperature, no_repeat=no_repeat)
+    )[-1]
 
 
 def beam_steps(

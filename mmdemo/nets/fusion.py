@@ -48,7 +48,10 @@ class CrossAttentionFusion(nn.Module):
         self.blocks = nn.ModuleList(Block(width, config.heads, dropout=config.dropout) for _ in range(config.layers))
         self.norm = nn.LayerNorm(2 * width)
         self.answer = nn.Sequential(
-            nn.Linear(2 * width, 2 * width), nn.GELU(), nn.Dropout(2 * config.dropout), nn.Linear(2 * width, config.answers)
+            nn.Linear(2 * width, 2 * width),
+            nn.GELU(),
+            nn.Dropout(2 * config.dropout),
+            nn.Linear(2 * width, config.answers),
         )
 
     def memory(self, grid: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ def clip_loss(pictures: Tensor, texts: Tensor, log_scale: Tensor, group: Tensor 
         log_scale: Learned log of the inverse temperature, held to at most 100 as in the paper.
         group: int (B,); rows of one group (captions of one picture) are not each other's negatives.
     """
-    logits = pictures @ texts.T * log_scale.exp().clamp(max=100.0)  # (B, B)
+    with torch.autocast(pictures.device.type, enabled=False):  # a scale of 100 would blow bf16's rounding up
+        logits = pictures.float() @ texts.float().T * log_scale.exp().clamp(max=100.0)  # (B, B)
     if group is not None:
         same = group[:, None] == group[None, :]
         same.fill_diagonal_(False)

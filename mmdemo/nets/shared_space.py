@@ -62,13 +62,21 @@ def heights(vectors: Tensor, labels: Tensor, bank: Tensor) -> Tensor:
     return (vectors @ labels.T - mean) / spread
 
 
-def known_vector(chance: Tensor, names: Tensor) -> Tensor:
-    """What the ImageNet head knows, as one sentence vector: the class names' mean, weighted by the root of their chance.
+LIKELIEST = 10
+"""Classes of the ImageNet head whose names make up what it knows."""
 
-    The root keeps the runners-up in the mean: "dalmatian" alone says less of a dog than all its likely breeds.
+
+def known_vector(chance: Tensor, names: Tensor) -> Tensor:
+    """What the ImageNet head knows, as one sentence vector: the mean of its likeliest class names, weighted by chance.
+
+    After ConSE (Norouzi et al. 2014, https://arxiv.org/abs/1312.5650).
 
     Args:
         chance: Probabilities (B, N).
         names: Unit vectors of the class names (N, E).
+
+    Returns:
+        Unit vectors (B, E).
     """
-    return F.normalize(chance.sqrt() @ names, dim=1)
+    top = chance.topk(min(LIKELIEST, chance.shape[1]), dim=1)  # (B, k)
+    return F.normalize((top.values.unsqueeze(2) * names[top.indices]).sum(dim=1), dim=1)

@@ -13,7 +13,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -331,42 +331,6 @@ class EmotionNet(nn.Module):
         features, attention = self.pooling(states, valid)
         logits = self.classifier(self.dropout(self.standard(features))).float()  # (B, K)
         return EmotionOutput(logits, attention, valid.sum(1))
-
-
-class ParameterGroup(TypedDict):
-    """One group of an optimizer: parameters that share a learning rate and a weight decay."""
-
-    params: list[nn.Parameter]
-    lr: float
-    weight_decay: float
-
-
-def parameter_groups(
-    net: EmotionNet, *, encoder_rate: float, head_rate: float, decay: float, weight_decay: float
-) -> list[ParameterGroup]:
-    """Groups for an optimizer: the head learns fastest, the encoder slower the closer a layer is to the sound.
-
-    Args:
-        net: The network.
-        encoder_rate: Learning rate of the encoder's last layer.
-        head_rate: Learning rate of pooling and classifier.
-        decay: Factor from each layer to the one below it, in (0, 1]; the convolutions stand below the first.
-        weight_decay: Weight decay of matrices; vectors have none.
-
-    Returns:
-        Every parameter that requires a gradient, once.
-    """
-    groups: dict[tuple[float, float], ParameterGroup] = {}
-    for name, parameter in net.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        rate = head_rate
-        if name.startswith("encoder."):
-            depth = int(name.split(".")[2]) + 1 if name.startswith("encoder.layers.") else 0
-            rate = encoder_rate * decay ** (net.config.layers - depth)
-        key = (rate, weight_decay if parameter.ndim > 1 else 0.0)
-        groups.setdefault(key, {"params": [], "lr": key[0], "weight_decay": key[1]})["params"].append(parameter)
-    return list(groups.values())
 
 
 def load_whisper_encoder(folder: Path, *, layers: int | None = None, dropout: float = 0.0) -> SpeechEncoder:

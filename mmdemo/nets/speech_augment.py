@@ -62,7 +62,8 @@ def add_noise(samples: Tensor, lengths: Tensor, *, settings: SpeechAugment, gene
     spectrum = torch.fft.rfft(torch.randn(size, width, generator=generator))
     slope = _uniform((size, 1), 0.0, 1.0, generator)
     noise = torch.fft.irfft(spectrum * torch.arange(1, spectrum.shape[1] + 1) ** -slope, width)
-    noise = noise / noise.std(1, keepdim=True).clamp_min(1e-6)
+    noise = noise - noise.mean(1, keepdim=True)
+    noise = noise / noise.square().mean(1, keepdim=True).sqrt().clamp_min(1e-6)
     below = _uniform((size, 1), settings.noise_loudest, settings.noise_quietest, generator)
     chosen = torch.rand(size, 1, generator=generator) < settings.noise
     level = (samples.square().sum(1, keepdim=True) / lengths[:, None]).sqrt()

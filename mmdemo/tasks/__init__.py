@@ -12,4 +12,6 @@ from mmdemo.tasks.classify import ClassifyTask
 from mmdemo.tasks.sentiment import SentimentTask
 from mmdemo.tasks.vision import VisionTask
 
-TASKS: Mapping[str, Task[Any]] = {task.name: task for task in (AskTask(), ClassifyTask(), CaptionTask(), SentimentTask(), VisionTask())}
+TASKS: Mapping[str, Task[Any]] = {
+    task.name: task for task in (AskTask(), ClassifyTask(), CaptionTask(), SentimentTask(), VisionTask())
+}

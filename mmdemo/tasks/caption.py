@@ -104,7 +104,7 @@ class CaptionTask:
         return {"minus_loss": -float(total[0] / total[1])}
 
     def calibrate(self, outputs: Sequence[NDArray[np.float32]], rows: Sequence[CaptionRow]) -> Calibration:
-        """"Not sure" below the surest nine tenths: captions have no right or wrong to fit a share to."""
+        """ "Not sure" below the surest nine tenths: captions have no right or wrong to fit a share to."""
         per_word = np.array([np.exp(-loss / max(count, 1)) for loss, count in outputs])
         return replace(Calibration(), threshold=float(np.quantile(per_word, 0.1)), kept=0.9)
 

@@ -18,6 +18,7 @@ from torch import nn
 
 from mmdemo.core.config import CardText, CheckpointConfig
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.memory import keep_freed_memory
 from mmdemo.core.settings import ROOT, checkpoints_root, data_root
 from mmdemo.core.types import TASKS as SERVED
 from mmdemo.core.types import Metric
@@ -125,9 +126,7 @@ def load_bases(plan: Plan) -> Bases:
             raise MmdemoError(
                 f"The base {place.name} is not there", f"{place} does not exist", "Name a folder of bases with --base"
             )
-    return Bases(
-        vision=parts.load_vision(vision, device=plan.device), text=parts.load_text(text, device=plan.device)
-    )
+    return Bases(vision=parts.load_vision(vision, device=plan.device), text=parts.load_text(text, device=plan.device))
 
 
 def _encoder(base: Path | None, *names: str) -> Path | None:
@@ -289,7 +288,9 @@ def measure(plan: Plan, *, say: Say, extra: Sequence[Report] = ()) -> list[Repor
         everything = read_examples(plan.task, plan.data, split="train")
         _, _, test = fold_split(everything, plan.folds, plan.fold)
         report = evaluate_model(plan.task, ready, test)
-        reports.append(dataclasses.replace(report, data=f"fold {plan.fold} of {report.data.split(' + ')[0]}, not heard"))
+        reports.append(
+            dataclasses.replace(report, data=f"fold {plan.fold} of {report.data.split(' + ')[0]}, not heard")
+        )
     for entry in plan.config.evaluate:
         places = [data_root() / name for name in entry.data]
         if all(place.exists() for place in places):
@@ -409,6 +410,7 @@ def main(
         raise MmdemoError(
             f"There is no task {task!r}", f"there are {', '.join(TASKS)}", f"Did you mean {near}" if near else ""
         )
+    keep_freed_memory()
     file = config or default_config(task)
     plan = Plan(
         task=task,

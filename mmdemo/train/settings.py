@@ -158,4 +158,6 @@ def _typed(name: str, value: object, hint: object) -> object:
 
 def _unknown(name: str, known: set[str], what: str) -> MmdemoError:
     near = nearest_name(name, sorted(known))
-    return MmdemoError(f"{what}: {name}", f"known are {', '.join(sorted(known))}", f"Did you mean {near}" if near else "")
+    return MmdemoError(
+        f"{what}: {name}", f"known are {', '.join(sorted(known))}", f"Did you mean {near}" if near else ""
+    )

@@ -81,22 +81,33 @@ class Average:
                     self.shadow[name].copy_(mine)
 
 
+class _Lesson(nn.Module):
+    """Network and loss as one module: batch in, loss out, so that mixed precision and data parallelism cover both."""
+
+    def __init__(self, task: Task[Any], net: nn.Module) -> None:
+        super().__init__()
+        self.task, self.net = task, net
+
+    def forward(self, **batch: Tensor) -> Tensor:
+        return self.task.loss(self.net, batch)
+
+
 class _Trainer(transformers.Trainer):
-    def __init__(self, *, task: Task[Any], settings: TrainSettings, **rest: Any) -> None:
-        super().__init__(**rest)
-        self.task, self.settings = task, settings
+    def __init__(self, *, lesson: _Lesson, settings: TrainSettings, **rest: Any) -> None:
+        super().__init__(model=lesson, **rest)
+        self.lesson, self.settings = lesson, settings
 
     def compute_loss(
         self, model: nn.Module, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Tensor:
-        loss = self.task.loss(model, inputs)
+        loss: Tensor = model(**inputs)
         # transformers leaves the division to us where the loss is our own
         return loss / self.args.gradient_accumulation_steps if num_items_in_batch is not None else loss
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
             self.optimizer = torch.optim.AdamW(
-                parameter_groups(self.task, self.model, self.settings), betas=(0.9, 0.98), eps=1e-6
+                parameter_groups(self.lesson.task, self.lesson.net, self.settings), betas=(0.9, 0.98), eps=1e-6
             )
         return self.optimizer
 
@@ -124,13 +135,14 @@ class _Recorder(TrainerCallback):
     def __init__(
         self,
         task: Task[Any],
+        net: nn.Module,
         settings: TrainSettings,
         folder: Path,
         validation: Sequence[Any],
         say: Report,
         average: Average | None,
     ) -> None:
-        self.task, self.settings, self.folder, self.validation = task, settings, folder, validation
+        self.task, self.net, self.settings, self.folder, self.validation = task, net, settings, folder, validation
         self.say, self.average = say, average
         self.started = time.monotonic()
         self.best = -math.inf
@@ -143,26 +155,24 @@ class _Recorder(TrainerCallback):
         with (self.folder / EVENTS).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"time": round(time.time(), 3), **values}) + "\n")
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
         if self.average is not None:
-            self.average.update(rest["model"])
+            self.average.update(self.net)
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **rest: Any
     ) -> None:
         if not logs or "loss" not in logs:
             return
-        self._event(step=state.global_step, epoch=round(state.epoch or 0, 4), loss=logs["loss"], rate=logs["learning_rate"])
+        self._event(
+            step=state.global_step, epoch=round(state.epoch or 0, 4), loss=logs["loss"], rate=logs["learning_rate"]
+        )
         done = max(state.global_step, 1)
         left = (time.monotonic() - self.started) / done * (state.max_steps - done)
         self.say(f"step {done}/{state.max_steps}  loss {float(logs['loss']):.4f}  about {left / 60:.1f} min left")
 
-    def on_epoch_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
-    ) -> None:
-        net: nn.Module = rest["model"]
+    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
+        net = self.net
         if self.average is not None:
             self.average.swap(net)
         figures: dict[str, float] = {}
@@ -180,7 +190,9 @@ class _Recorder(TrainerCallback):
         value = figures.get(self.task.metric, float(state.global_step))  # without validation the last is kept
         better = value > self.best or not self.settings.keep_best
         text = "  ".join(f"{name} {figure:.4f}" for name, figure in figures.items())
-        self.say(f"epoch {state.epoch or 0:.0f}: {text}" + ("  (best so far)" if better and self.settings.keep_best else ""))
+        self.say(
+            f"epoch {state.epoch or 0:.0f}: {text}" + ("  (best so far)" if better and self.settings.keep_best else "")
+        )
         if better:
             self.best = value
             save_file({n: t.detach().cpu().contiguous() for n, t in net.state_dict().items()}, self.folder / BEST)
@@ -238,13 +250,12 @@ def fit(
     )
     average = Average(net, settings.average) if settings.average else None
     trainer = _Trainer(
-        task=task,
+        lesson=_Lesson(task, net),
         settings=settings,
-        model=net,
         args=arguments,
         train_dataset=Rows(train),
         data_collator=task.collate,
-        callbacks=[_Recorder(task, settings, folder, validation, say, average)],
+        callbacks=[_Recorder(task, net, settings, folder, validation, say, average)],
     )
     trainer.remove_callback(transformers.PrinterCallback)
     states = sorted((folder / "state").glob("checkpoint-*"))

@@ -16,6 +16,7 @@ from mmdemo.nets.speech import (
     SAMPLE_RATE,
     EmotionNet,
     LogMel,
+    RunningStandard,
     SpeechConfig,
     SpeechEncoder,
     load_whisper_encoder,
@@ -177,3 +178,27 @@ def test_base_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         load_whisper_encoder(tmp_path)
     with pytest.raises(ValueError, match="multiple of 3 heads"):
         SpeechEncoder(width=8, heads=3, layers=1, inner=16, mel_bins=4)
+
+
+def test_running_standard_follows_the_batches_and_stands_still_outside_training() -> None:
+    generator = torch.Generator().manual_seed(0)
+    data = 3.0 + 2.0 * torch.randn(40, 8, 5, generator=generator)
+    standard = RunningStandard(5).train()
+    for batch in data:
+        standard(batch)
+    torch.testing.assert_close(standard.mean, data.mean((0, 1)), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(standard.variance, data.var((0, 1), correction=0), atol=1e-3, rtol=1e-3)
+    standard.eval()
+    before = standard.mean.clone()
+    out = standard(data[0, :1])
+    assert out.shape == (1, 5)
+    assert torch.equal(standard.mean, before)
+    torch.testing.assert_close(out, (data[0, :1] - before) / (standard.variance + 1e-5).sqrt())
+
+
+def test_running_standard_trains_on_single_examples() -> None:
+    standard = RunningStandard(3).train()
+    for value in (1.0, 2.0, 3.0, 4.0):
+        assert bool(standard(torch.full((1, 3), value)).isfinite().all())
+    torch.testing.assert_close(standard.mean, torch.full((3,), 2.5))
+    torch.testing.assert_close(standard.variance, torch.full((3,), 1.25))

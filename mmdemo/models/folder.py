@@ -1,0 +1,32 @@
+"""What a checkpoint folder says of itself, read without torch: configuration and figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from mmdemo.core.config import CheckpointConfig
+from mmdemo.core.errors import MmdemoError
+from mmdemo.core.types import Metric
+
+WEIGHTS = "model.safetensors"
+SCALE = ".int8_scale"
+"""Suffix of the per-row scale that stands beside an int8 tensor."""
+
+
+def read_config(folder: Path) -> CheckpointConfig:
+    """Raises MmdemoError where there is no readable config.json of ours."""
+    try:
+        text = (folder / "config.json").read_text(encoding="utf-8")
+    except OSError:
+        raise MmdemoError(f"{folder} is not a checkpoint", "it holds no config.json") from None
+    return CheckpointConfig.from_json(text, folder.name)
+
+
+def read_metrics(folder: Path) -> tuple[Metric, ...]:
+    """Figures of metrics.json, headline first; empty where none were measured."""
+    file = folder / "metrics.json"
+    if not file.exists():
+        return ()
+    rows = json.loads(file.read_text(encoding="utf-8"))["metrics"]
+    return tuple(Metric(**{k: row[k] for k in ("name", "value", "low", "high", "n", "data")}) for row in rows)
