@@ -1,0 +1,80 @@
+"""``models``: what there is to choose from."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Literal
+
+import typer
+
+from mmdemo.cli.terminal import console, say
+from mmdemo.core.types import Card, Json
+
+TaskName = Literal["ask", "classify", "caption", "sentiment"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(models)
+
+
+def models(
+    task: Annotated[TaskName | None, typer.Option("--task", help="Only the models of this job.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list on stdout, nothing else.")] = False,
+) -> None:
+    """List models: id, task, size, licence, metric, source."""
+    from mmdemo.models import list_models
+
+    cards = list_models(task)
+    if as_json:
+        sys.stdout.write(json.dumps([card_json(card) for card in cards], ensure_ascii=False, indent=2) + "\n")
+        return
+    if not cards:
+        say("There are no models on this machine; make one with: python -m mmdemo train")
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("id", "task", "size", "licence", "metric", "from"):
+        table.add_column(column, overflow="fold", justify="right" if column == "size" else "left")
+    for card in cards:
+        cells = (card.id, card.task, _megabytes(card), card.licence, _figure(card), card.source)
+        table.add_row(*(Text(cell) for cell in cells))
+    console().print(table)
+
+
+def card_json(card: Card) -> Json:
+    """A card as one object, without its long text."""
+    return {
+        "id": card.id,
+        "task": card.task,
+        "summary": card.summary,
+        "size": card.size,
+        "parameters": card.parameters,
+        "licence": card.licence,
+        "metrics": [
+            {
+                "name": metric.name,
+                "value": metric.value,
+                "interval": [metric.low, metric.high],
+                "n": metric.n,
+                "data": metric.data,
+            }
+            for metric in card.metrics
+        ],
+        "source": card.source,
+        "limits": list(card.limits),
+    }
+
+
+def _megabytes(card: Card) -> str:
+    return f"{card.size / 1e6:.1f} MB"
+
+
+def _figure(card: Card) -> str:
+    if not card.metrics:
+        return "-"
+    first = card.metrics[0]
+    return f"{first.name} {first.value:.3f} ({first.data})"

@@ -1,0 +1,78 @@
+"""``train``: a checkpoint from data, in the foreground."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from mmdemo.cli.jobs import Device
+from mmdemo.cli.measure import Data, Fold, Folds, OneObject
+from mmdemo.core.errors import MmdemoError
+
+Trainable = Literal["ask", "classify", "caption", "sentiment", "vision"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(train)
+
+
+def train(
+    task: Annotated[
+        Trainable,
+        typer.Argument(metavar="TASK", help="ask, classify, caption, sentiment, or vision: the shared trunk."),
+    ],
+    data: Data,
+    out: Annotated[
+        str,
+        typer.Option("--out", metavar="NAME", help="A bare name goes under checkpoints/; a path is taken as it is."),
+    ],
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Settings; default: the task's own in configs/."),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option("--base", metavar="ID|DIR", help="What to start from; default: the shipped TASK-base."),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, as train.epochs=2; may be repeated."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the same command was interrupted.")] = False,
+    folds: Folds = None,
+    fold: Fold = None,
+    cross_validate: Annotated[
+        bool, typer.Option("--cross-validate", help="Train and measure every fold of --folds; prints one report.")
+    ] = False,
+    device: Device = "auto",
+    as_json: OneObject = False,
+) -> int:
+    """Train a model on your own data, in the foreground."""
+    if (fold is not None or cross_validate) and folds is None:
+        flag = "--cross-validate" if cross_validate else "--fold"
+        raise MmdemoError(f"{flag} cannot work alone", "it takes its folds from a file", "Add --folds FILE")
+    if folds is not None and fold is None and not cross_validate:
+        raise MmdemoError("The fold is missing", "--folds has several", "Add --fold K or --cross-validate")
+    if fold is not None and cross_validate:
+        raise MmdemoError(
+            "--fold and --cross-validate exclude each other", "one runs a fold, the other all", "Give one"
+        )
+    from mmdemo.train import run
+
+    return run.main(
+        task=task,
+        data=data,
+        out=out,
+        config=config,
+        base=base,
+        overrides=overrides or [],
+        resume=resume,
+        folds=folds,
+        fold=fold,
+        cross_validate=cross_validate,
+        device=device,
+        json_out=as_json,
+    )
