@@ -11,7 +11,7 @@ from mmdemo.cli.jobs import Device
 from mmdemo.cli.measure import Data, Fold, Folds, OneObject
 from mmdemo.core.errors import MmdemoError
 
-Trainable = Literal["ask", "classify", "caption", "sentiment", "vision"]
+Trainable = Literal["ask", "classify", "caption", "sentiment", "vision", "speech"]
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +22,9 @@ def register(app: typer.Typer) -> None:
 def train(
     task: Annotated[
         Trainable,
-        typer.Argument(metavar="TASK", help="ask, classify, caption, sentiment, or vision: the shared trunk."),
+        typer.Argument(
+            metavar="TASK", help="ask, classify, caption, sentiment; or vision, speech: encoders that these stand on."
+        ),
     ],
     data: Data,
     out: Annotated[

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from filelock import FileLock
@@ -18,6 +18,8 @@ CHUNK = 64
 """Inputs per call of the encoder, and rows between two notes of progress."""
 
 Progress = Callable[[int, int], None]
+
+V = TypeVar("V", bound=np.generic)
 
 
 def file_hash(path: Path) -> str:
@@ -40,16 +42,16 @@ def files_key(files: Sequence[Path]) -> str:
 def cached(
     key: str,
     count: int,
-    encode: Callable[[int, int], NDArray[np.generic]],
+    encode: Callable[[int, int], NDArray[V]],
     *,
     progress: Progress | None = None,
     chunk: int = CHUNK,
-) -> NDArray[np.generic]:
+) -> NDArray[V]:
     """Rows of features, from the cache where they are there, computed and stored where they are not.
 
     Args:
         key: Names data, encoder and view; anything that changes a value must change it.
-        count: Number of rows N.
+        count: Number of rows N, 1 or more.
         encode: ``encode(start, stop)`` returns rows start to stop, shape (stop - start, ...).
         progress: Called with (rows done, N).
         chunk: Rows per call of ``encode``.
@@ -57,12 +59,14 @@ def cached(
     Returns:
         A read-only memory map of shape (N, ...), dtype as ``encode`` gave it.
     """
+    if count < 1:
+        raise ValueError("there is nothing to cache")
     folder = cache_root() / "features" / key[:40]
     folder.mkdir(parents=True, exist_ok=True)
     data, state = folder / "data.npy", folder / "state.json"
     with FileLock(folder / "lock"):
         done = json.loads(state.read_text())["done"] if state.exists() and data.exists() else 0
-        rows = np.load(data, mmap_mode="r+") if done else None
+        rows: NDArray[V] | None = np.load(data, mmap_mode="r+") if done else None
         if rows is not None and len(rows) != count:
             rows, done = None, 0
         while done < count:
@@ -73,10 +77,12 @@ def cached(
             rows[done:stop] = block
             done = stop
             if done % (chunk * 16) == 0 or done == count:
-                rows.flush()
+                if isinstance(rows, np.memmap):
+                    rows.flush()
                 part = state.with_suffix(".part")
                 part.write_text(json.dumps({"done": done}))
-                os.replace(part, state)
+                part.replace(state)
             if progress is not None:
                 progress(done, count)
-    return np.load(data, mmap_mode="r")
+    found: NDArray[V] = np.load(data, mmap_mode="r")
+    return found

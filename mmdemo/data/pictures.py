@@ -7,11 +7,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mmdemo.core.errors import MmdemoError
 from mmdemo.data.features import CHUNK, cached, files_key
 from mmdemo.data.read import PICTURE_SUFFIXES
 from mmdemo.media.image import load_picture
@@ -22,22 +24,28 @@ from mmdemo.tasks.pictures import normalized, square
 Say = Callable[[str, int, int], None]
 """Progress: what is done, how much of it, out of how much."""
 
-Features = Mapping[Path, tuple[NDArray[np.generic], ...]]
-"""Picture file → one row per view: the picture, and its mirror image where that was asked for."""
+V = TypeVar("V", bound=np.generic)
 
 
-def stems(files: Iterable[Path], vision: VisionPart, *, mirror: bool, say: Say | None = None) -> Features:
-    """What the trunk gives below its cut: fp16 (C, 2G, 2G) per view. Survives tuning above the cut."""
+def stems(
+    files: Iterable[Path], vision: VisionPart, *, mirror: bool, say: Say | None = None
+) -> Mapping[Path, tuple[NDArray[np.float16], ...]]:
+    """What the trunk gives below its cut: fp16 (C, 2G, 2G) per view. Survives tuning above the cut.
+
+    Views are the picture, and its mirror image where that was asked for.
+    """
     return _by_folder(files, mirror, lambda folder, flip: _stem_rows(folder, vision, flip, say))
 
 
-def grids(files: Iterable[Path], vision: VisionPart, *, mirror: bool, say: Say | None = None) -> Features:
+def grids(
+    files: Iterable[Path], vision: VisionPart, *, mirror: bool, say: Say | None = None
+) -> Mapping[Path, tuple[NDArray[np.uint8], ...]]:
     """The trunk's grid: uint8 (D, G, G) per view (see tasks.base.to_bytes)."""
 
-    def rows(folder: Path, flip: bool) -> NDArray[np.generic]:
+    def rows(folder: Path, flip: bool) -> NDArray[np.uint8]:
         below = _stem_rows(folder, vision, flip, say)
 
-        def encode(start: int, stop: int) -> NDArray[np.generic]:
+        def encode(start: int, stop: int) -> NDArray[np.uint8]:
             with torch.inference_mode(), torch.autocast(vision.device, dtype=torch.bfloat16):
                 stem = torch.from_numpy(np.array(below[start:stop])).float().to(vision.device)
                 return to_bytes(vision.trunk.grid(stem.contiguous(memory_format=torch.channels_last)))
@@ -47,17 +55,20 @@ def grids(files: Iterable[Path], vision: VisionPart, *, mirror: bool, say: Say |
     return _by_folder(files, mirror, rows)
 
 
-def imagenet(files: Iterable[Path], vision: VisionPart, *, say: Say | None = None) -> Features:
+def imagenet(
+    files: Iterable[Path], vision: VisionPart, *, say: Say | None = None
+) -> Mapping[Path, tuple[NDArray[np.float16], ...]]:
     """ImageNet logits of the upright picture, fp16 (1000,)."""
 
-    def rows(folder: Path, flip: bool) -> NDArray[np.generic]:
+    def rows(folder: Path, flip: bool) -> NDArray[np.float16]:
         below = _stem_rows(folder, vision, flip, say)
 
-        def encode(start: int, stop: int) -> NDArray[np.generic]:
+        def encode(start: int, stop: int) -> NDArray[np.float16]:
             with torch.inference_mode(), torch.autocast(vision.device, dtype=torch.bfloat16):
                 stem = torch.from_numpy(np.array(below[start:stop])).float().to(vision.device)
                 grid = vision.trunk.grid(stem.contiguous(memory_format=torch.channels_last))
-                return vision.trunk.logits(grid.mean(dim=(2, 3))).half().cpu().numpy()
+                logits: NDArray[np.float16] = vision.trunk.logits(grid.mean(dim=(2, 3))).half().cpu().numpy()
+                return logits
 
         return _cached("imagenet", folder, vision.hash, vision.trunk.config.side, flip, encode, say)
 
@@ -68,17 +79,20 @@ def imagenet(files: Iterable[Path], vision: VisionPart, *, say: Say | None = Non
 
 
 def _by_folder(
-    files: Iterable[Path], mirror: bool, rows: Callable[[Path, bool], NDArray[np.generic]]
-) -> dict[Path, tuple[NDArray[np.generic], ...]]:
+    files: Iterable[Path], mirror: bool, rows: Callable[[Path, bool], NDArray[V]]
+) -> dict[Path, tuple[NDArray[V], ...]]:
     wanted: dict[Path, set[Path]] = defaultdict(set)
     for file in files:
         wanted[file.parent].add(file)
-    found: dict[Path, tuple[NDArray[np.generic], ...]] = {}
+    found: dict[Path, tuple[NDArray[V], ...]] = {}
     for folder, some in sorted(wanted.items()):
         views = [rows(folder, flip) for flip in ((False, True) if mirror else (False,))]
         for i, file in enumerate(pictures_in(folder)):
             if file in some:
                 found[file] = tuple(view[i] for view in views)
+                some.remove(file)
+        if some:
+            raise MmdemoError(f"{min(some)} cannot be used", "it is not there, or not a picture by its name")
     return found
 
 
@@ -93,9 +107,9 @@ def _cached(
     encoder: str,
     side: int,
     flip: bool,
-    encode: Callable[[int, int], NDArray[np.generic]],
+    encode: Callable[[int, int], NDArray[V]],
     say: Say | None,
-) -> NDArray[np.generic]:
+) -> NDArray[V]:
     files = pictures_in(folder)
     text = f"{kind}|{encoder}|{side}|flip{int(flip)}|{files_key(files)}"
     key = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
@@ -103,7 +117,7 @@ def _cached(
     return cached(key, len(files), encode, progress=None if say is None else lambda done, count: say(what, done, count))
 
 
-def _stem_rows(folder: Path, vision: VisionPart, flip: bool, say: Say | None) -> NDArray[np.generic]:
+def _stem_rows(folder: Path, vision: VisionPart, flip: bool, say: Say | None) -> NDArray[np.float16]:
     files, side = pictures_in(folder), vision.trunk.config.side
     ahead: dict[int, list[Future[NDArray[np.uint8]]]] = {}
     pool = ThreadPoolExecutor(max_workers=2)
@@ -111,13 +125,14 @@ def _stem_rows(folder: Path, vision: VisionPart, flip: bool, say: Say | None) ->
     def decode(file: Path) -> NDArray[np.uint8]:
         return square(load_picture(file).pixels, side)
 
-    def encode(start: int, stop: int) -> NDArray[np.generic]:
+    def encode(start: int, stop: int) -> NDArray[np.float16]:
         # the next chunk is decoded while this one is encoded
         now = ahead.pop(start, None) or [pool.submit(decode, file) for file in files[start:stop]]
         ahead[stop] = [pool.submit(decode, file) for file in files[stop : stop + CHUNK]]
         pixels = normalized([future.result() for future in now], flip=flip).to(vision.device)
         with torch.inference_mode(), torch.autocast(vision.device, dtype=torch.bfloat16):
-            return vision.trunk.stem(pixels).half().contiguous().cpu().numpy()
+            found: NDArray[np.float16] = vision.trunk.stem(pixels).half().contiguous().cpu().numpy()
+            return found
 
     try:
         return _cached("stem", folder, vision.stem_hash, side, flip, encode, say)

@@ -87,7 +87,7 @@ def read_examples(task: str, folders: Sequence[Path | str], *, split: str | None
     """Read all examples for a task from one or several folders or tables.
 
     Args:
-        task: "ask", "classify", "caption", "sentiment" or "vision" (captions and questions together).
+        task: "ask", "classify", "caption", "sentiment", "speech" or "vision" (captions and questions together).
         folders: Data sets with splits, plain folders (taken whole) or tables.
         split: Which split; of data without splits "train" takes all and the others nothing. None is for measuring:
             the test split where there are splits, everything elsewhere.
@@ -101,6 +101,7 @@ def read_examples(task: str, folders: Sequence[Path | str], *, split: str | None
         "vision": _read_captions_and_questions,
         "classify": _read_labels_or_captions,
         "sentiment": read_sounds,
+        "speech": read_sounds,
     }
     if task not in readers:
         raise MmdemoError(f"Unknown task {task!r}", f"known are {', '.join(readers)}")

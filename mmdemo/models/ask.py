@@ -11,7 +11,7 @@ from mmdemo.core.config import CheckpointConfig
 from mmdemo.core.types import AskRequest, AskResult, Card, HeatMap, Request, Result, Scored
 from mmdemo.models.parts import TextPart
 from mmdemo.models.pictures import PictureEncoder
-from mmdemo.models.ready import ReadyModel, cam
+from mmdemo.models.ready import ReadyModel, cam, of_type
 from mmdemo.nets.fusion import CrossAttentionFusion
 
 ALTERNATIVES = 4
@@ -38,8 +38,8 @@ class AskModel(ReadyModel):
     def _logits(self, grid: Tensor, questions: list[str]) -> Tensor:
         states, mask = self.text.states(questions)
         picture = torch.arange(len(questions), device=self.device)
-        logits = self.net(states.clone(), mask, self.net.memory(grid), picture).float()
-        return logits / self.config.calibration.temperature
+        logits: Tensor = self.net(states.clone(), mask, self.net.memory(grid), picture)
+        return logits.float() / self.config.calibration.temperature
 
     def _answer(self, requests: Sequence[AskRequest]) -> list[Result]:
         seen = self.pictures.encode([r.picture for r in requests])
@@ -66,8 +66,7 @@ class AskModel(ReadyModel):
     def explain(self, request: Request, result: Result) -> tuple[HeatMap, ...]:
         """The cells that speak for the answer."""
         self._in_use()
-        assert isinstance(request, AskRequest)
-        assert isinstance(result, AskResult)
+        request, result = of_type(request, AskRequest), of_type(result, AskResult)
         answer = self.config.labels.index(result.answer)
         grid = self.pictures.encode([request.picture])[0].grid
         (cells,) = cam(grid, lambda x: self._logits(x, [request.question])[:, answer])

@@ -12,7 +12,7 @@ import torch
 from mmdemo.core.config import CheckpointConfig
 from mmdemo.core.types import CaptionRequest, CaptionResult, Card, HeatMap, Request, Result, Scored
 from mmdemo.models.pictures import PictureEncoder
-from mmdemo.models.ready import ReadyModel, scaled
+from mmdemo.models.ready import ReadyModel, of_type, scaled
 from mmdemo.nets.decoder import SPECIAL, START, CaptionDecoder, Hypothesis, beam_steps
 from mmdemo.tasks.caption import decode
 
@@ -67,7 +67,7 @@ class CaptionModel(ReadyModel):
     def stream(self, request: Request) -> Iterator[Result]:
         """The best caption so far after every word; the last result is that of :meth:`predict`."""
         self._in_use()
-        assert isinstance(request, CaptionRequest)
+        request = of_type(request, CaptionRequest)
         started = time.perf_counter()
         steps = self._steps(request)
         held: list[Hypothesis] | None = None
@@ -87,8 +87,7 @@ class CaptionModel(ReadyModel):
     def explain(self, request: Request, result: Result) -> tuple[HeatMap, ...]:
         """One map per word of the caption."""
         self._in_use()
-        assert isinstance(request, CaptionRequest)
-        assert isinstance(result, CaptionResult)
+        request, result = of_type(request, CaptionRequest), of_type(result, CaptionResult)
         names = {name: i for i, name in enumerate(self.config.labels)}
         said = [w for w in result.caption.rstrip(".").lower().split() if names.get(w, 0) >= SPECIAL]
         if not said:

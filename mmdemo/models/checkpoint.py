@@ -11,7 +11,6 @@ README.md            the card
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -26,6 +25,17 @@ from mmdemo.core.config import CheckpointConfig
 from mmdemo.core.errors import MmdemoError
 from mmdemo.models.folder import SCALE, WEIGHTS, read_config, read_metrics
 
+__all__ = [
+    "SCALE",
+    "WEIGHTS",
+    "load_weights",
+    "pack",
+    "read_config",
+    "read_metrics",
+    "unpack",
+    "weights_hash",
+    "write",
+]
 
 # ---------------------------------------------------------------- tensors
 

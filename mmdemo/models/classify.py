@@ -27,7 +27,7 @@ from mmdemo.core.types import (
 )
 from mmdemo.models.parts import TextPart
 from mmdemo.models.pictures import PictureEncoder
-from mmdemo.models.ready import ReadyModel, cam
+from mmdemo.models.ready import ReadyModel, cam, of_type
 from mmdemo.nets.shared_space import TextSpace, heights, known_vector
 from mmdemo.nets.vision import pool
 
@@ -127,8 +127,7 @@ class ClassifyModel(ReadyModel):
     def explain(self, request: Request, result: Result) -> tuple[HeatMap, ...]:
         """The cells that speak for each of the leading labels."""
         self._in_use()
-        assert isinstance(request, ClassifyRequest)
-        assert isinstance(result, ClassifyResult)
+        request, result = of_type(request, ClassifyRequest), of_type(result, ClassifyResult)
         leading = [item.label for item in result.labels if item.label != NONE_OF_THESE][:EXPLAINED]
         labels = self._vectors(leading, request.template)
         grid = self.pictures.encode([request.picture])[0].grid

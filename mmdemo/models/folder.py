@@ -15,11 +15,13 @@ SCALE = ".int8_scale"
 
 
 def read_config(folder: Path) -> CheckpointConfig:
-    """Raises MmdemoError where there is no readable config.json of ours."""
+    """The configuration of a checkpoint; raises MmdemoError where there is no readable config.json of ours."""
     try:
         text = (folder / "config.json").read_text(encoding="utf-8")
     except OSError:
         raise MmdemoError(f"{folder} is not a checkpoint", "it holds no config.json") from None
+    except UnicodeDecodeError as error:
+        raise MmdemoError(f"{folder.name} cannot be loaded", f"its config.json is not valid ({error})") from None
     return CheckpointConfig.from_json(text, folder.name)
 
 
@@ -28,5 +30,8 @@ def read_metrics(folder: Path) -> tuple[Metric, ...]:
     file = folder / "metrics.json"
     if not file.exists():
         return ()
-    rows = json.loads(file.read_text(encoding="utf-8"))["metrics"]
-    return tuple(Metric(**{k: row[k] for k in ("name", "value", "low", "high", "n", "data")}) for row in rows)
+    try:
+        rows = json.loads(file.read_text(encoding="utf-8"))["metrics"]
+        return tuple(Metric(**{k: row[k] for k in ("name", "value", "low", "high", "n", "data")}) for row in rows)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MmdemoError(f"{folder.name} cannot be loaded", f"its metrics.json is not valid ({error})") from None

@@ -8,6 +8,7 @@ import re
 import shutil
 import stat
 import zipfile
+import zlib
 from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
@@ -50,8 +51,10 @@ def unzip(file: Path) -> Path:
             with zipfile.ZipFile(file) as archive:
                 for entry in _checked(archive, file.name):
                     archive.extract(entry, part)
-            part.rename(target)
-        except (zipfile.BadZipFile, OSError) as error:
+            if not target.exists():  # else someone else was faster
+                part.rename(target)
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError) as error:
+            # RuntimeError: encrypted; its NotImplementedError: a compression that Python lacks
             raise MmdemoError(f"{file.name} cannot be unpacked", str(error)) from None
         finally:
             shutil.rmtree(part, ignore_errors=True)

@@ -6,12 +6,15 @@ import hashlib
 import json
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -19,8 +22,10 @@ from torch import Tensor
 from mmdemo.core.config import CardText, CheckpointConfig, Part, from_mapping
 from mmdemo.core.errors import MmdemoError
 from mmdemo.models import checkpoint
+from mmdemo.nets.speech import SpeechConfig, SpeechEncoder
 from mmdemo.nets.text import TextConfig, TextEncoder, pad_tokens
 from mmdemo.nets.vision import STEM_BLOCKS, PictureTrunk, VisionConfig
+from mmdemo.tasks.speech import encoder
 
 TEXT_BATCH = 256
 """Texts per forward pass of the text encoder."""
@@ -35,7 +40,7 @@ class VisionPart:
     """
 
     def __init__(self, trunk: PictureTrunk, *, name: str, hash: str, device: str = "cpu") -> None:
-        self.trunk = trunk.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+        self.trunk = trunk.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
         self.name, self.hash, self.device = name, hash, device
 
     @property
@@ -86,14 +91,21 @@ class TextPart:
             if len(self._kept) + len(new) > self.KEEP:
                 self._kept.clear()
                 new = sorted(set(texts), key=len)
-            for start in range(0, len(new), TEXT_BATCH):  # sorted by length: little padding
-                some = new[start : start + TEXT_BATCH]
-                tokens, mask = (t.to(self.device) for t in pad_tokens(self.tokens(some)))
-                with torch.inference_mode():
-                    vectors = self.encoder.pooled(tokens, mask).float().cpu().numpy()
-                self._kept.update(zip(some, vectors, strict=True))
+            self._kept.update(zip(new, self.encoded(new), strict=True))
             width = self.encoder.config.width
             return np.stack([self._kept[t] for t in texts]) if texts else np.zeros((0, width), np.float32)
+
+    def encoded(self, texts: list[str]) -> NDArray[np.float32]:
+        """As :meth:`vectors`, keeping nothing: for whole data sets, and under a precision that serving does not use.
+
+        Little is padded where texts of like length stand together.
+        """
+        found = [np.zeros((0, self.encoder.config.width), np.float32)]
+        for start in range(0, len(texts), TEXT_BATCH):
+            tokens, mask = (t.to(self.device) for t in pad_tokens(self.tokens(texts[start : start + TEXT_BATCH])))
+            with torch.inference_mode():
+                found.append(self.encoder.pooled(tokens, mask).float().cpu().numpy())
+        return np.concatenate(found)
 
 
 # ---------------------------------------------------------------- loading
@@ -110,14 +122,15 @@ def load_vision(folder: Path, *, device: str = "cpu") -> VisionPart:
         if isinstance(known, VisionPart):
             return known
         raw = _raw_config(folder)
-        if "architecture" in raw:
-            trunk = PictureTrunk(VisionConfig(architecture=str(raw["architecture"])))
-            trunk.net.load_state_dict(load_file(folder / checkpoint.WEIGHTS), strict=True)
-        else:
-            config = checkpoint.read_config(folder)
-            _expect(config.task, "vision", folder)
-            trunk = PictureTrunk(from_mapping(VisionConfig, config.net))
-            checkpoint.load_weights(trunk, folder)
+        with _named(folder):
+            if "architecture" in raw:
+                trunk = PictureTrunk(VisionConfig(architecture=str(raw["architecture"])))
+                trunk.net.load_state_dict(load_file(folder / checkpoint.WEIGHTS), strict=True)
+            else:
+                config = checkpoint.read_config(folder)
+                _expect(config.task, "vision", folder)
+                trunk = PictureTrunk(from_mapping(VisionConfig, config.net))
+                checkpoint.load_weights(trunk, folder)
         part = VisionPart(trunk, name=folder.name, hash=digest, device=device)
         _loaded["vision", digest, device] = part
         return part
@@ -131,20 +144,43 @@ def load_text(folder: Path, *, device: str = "cpu") -> TextPart:
         if isinstance(known, TextPart):
             return known
         raw = _raw_config(folder)
-        if raw.get("model_type") == "bert":
-            encoder = TextEncoder(TextConfig())
-            state = {k: v for k, v in load_file(folder / checkpoint.WEIGHTS).items() if not k.startswith("pooler.")}
-            state.pop("embeddings.position_ids", None)
-            encoder.net.load_state_dict(state, strict=True)
-        else:
-            config = checkpoint.read_config(folder)
-            _expect(config.task, "text", folder)
-            encoder = TextEncoder(from_mapping(TextConfig, config.net))
-            checkpoint.load_weights(encoder, folder)
-        tokenizer = (folder / "tokenizer.json").read_text(encoding="utf-8")
+        with _named(folder):
+            if raw.get("model_type") == "bert":
+                encoder = TextEncoder(TextConfig())
+                state = {k: v for k, v in load_file(folder / checkpoint.WEIGHTS).items() if not k.startswith("pooler.")}
+                state.pop("embeddings.position_ids", None)
+                encoder.net.load_state_dict(state, strict=True)
+            else:
+                config = checkpoint.read_config(folder)
+                _expect(config.task, "text", folder)
+                encoder = TextEncoder(from_mapping(TextConfig, config.net))
+                checkpoint.load_weights(encoder, folder)
+            tokenizer = _tokenizer_json(folder)
         part = TextPart(encoder, tokenizer, name=folder.name, hash=digest, device=device)
         _loaded["text", digest, device] = part
         return part
+
+
+@contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    """What goes wrong while a folder is read, said with its name."""
+    try:
+        yield
+    except (TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, OSError, SafetensorError) as error:
+        why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise MmdemoError(f"{folder.name} cannot be loaded", why) from None
+
+
+def _tokenizer_json(folder: Path) -> str:
+    try:
+        text = (folder / "tokenizer.json").read_text(encoding="utf-8")
+    except OSError:
+        raise MmdemoError(f"{folder.name} cannot be loaded", "tokenizer.json is missing") from None
+    try:
+        Tokenizer.from_str(text)
+    except Exception as error:  # the library raises nothing narrower
+        raise MmdemoError(f"{folder.name} cannot be loaded", f"tokenizer.json is damaged ({error})") from None
+    return text
 
 
 def _raw_config(folder: Path) -> dict[str, object]:
@@ -165,3 +201,12 @@ def save_text(part: TextPart, folder: Path, card: CardText, *, int8: bool) -> No
     config = CheckpointConfig(task="text", net=asdict(part.encoder.config), card=card)
     packed = checkpoint.pack(part.encoder.state_dict(), int8=int8)
     checkpoint.write(folder, config, packed, extra={"tokenizer.json": part.tokenizer_json})
+
+
+def load_speech(folder: Path) -> SpeechEncoder:
+    """The encoder in ``folder``, a checkpoint of task "speech"."""
+    config = checkpoint.read_config(folder)
+    _expect(config.task, "speech", folder)
+    net = encoder(from_mapping(SpeechConfig, config.net))
+    checkpoint.load_weights(net, folder)
+    return net

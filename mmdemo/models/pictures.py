@@ -64,14 +64,16 @@ class PictureEncoder:
         return [found[p.key] for p in pictures]
 
 
-_encoders: weakref.WeakKeyDictionary[VisionPart, PictureEncoder] = weakref.WeakKeyDictionary()
+# by the trunk's id, which is its own as long as the encoder lives and holds it; with the trunk itself as key both
+# would stay for ever, because the value holds its key
+_encoders: weakref.WeakValueDictionary[int, PictureEncoder] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
 
 
 def encoder_for(vision: VisionPart) -> PictureEncoder:
-    """The one encoder of a trunk."""
+    """The one encoder of a trunk; it is gone with the last model that uses it."""
     with _lock:
-        encoder = _encoders.get(vision)
+        encoder = _encoders.get(id(vision))
         if encoder is None:
-            encoder = _encoders[vision] = PictureEncoder(vision)
+            encoder = _encoders[id(vision)] = PictureEncoder(vision)
         return encoder

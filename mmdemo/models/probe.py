@@ -29,7 +29,7 @@ from mmdemo.core.types import (
 
 FILE = "probe.json"
 TOLERANCE = 2e-3
-"""Largest difference of a probability: other processors and library versions round differently, other weights far more."""
+"""Largest difference of a probability: other processors and libraries round differently, other weights far more."""
 
 QUESTIONS = ("What is in the picture?", "What color is it?")
 LABELS = ("dog", "beach", "red car")
@@ -97,11 +97,18 @@ def check(model: Model, folder: Path, *, tolerance: float | None = None) -> None
     file = folder / FILE
     if not file.exists():
         raise MmdemoError(f"{folder.name} cannot be loaded", f"{FILE} is missing")
-    stored = json.loads(file.read_text(encoding="utf-8"))
-    allowed = tolerance or float(stored["tolerance"])
-    for i, (want, have) in enumerate(
-        zip(stored["answers"], answers(model.predict(requests(model.card.task))), strict=True)
-    ):
+    asked = requests(model.card.task)
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        allowed = tolerance or float(stored["tolerance"])
+        wanted = [{str(label): float(score) for label, score in answer.items()} for answer in stored["answers"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise MmdemoError(f"{folder.name} cannot be loaded", f"its {FILE} is not valid ({error})") from None
+    if len(wanted) != len(asked):
+        raise MmdemoError(
+            f"{folder.name} cannot be loaded", f"its {FILE} holds {len(wanted)} answers, not {len(asked)}"
+        )
+    for i, (want, have) in enumerate(zip(wanted, answers(model.predict(asked)), strict=True)):
         for label in want.keys() | have.keys():
             # a runner-up may change places with the next one; only what both name must agree
             if label in want and label in have and abs(want[label] - have[label]) > allowed:

@@ -6,7 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,19 @@ from torch import Tensor
 from mmdemo.core.config import CheckpointConfig
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import Card, HeatMap, Request, Result
+
+T = TypeVar("T")
+
+
+def of_type(value: object, kind: type[T]) -> T:
+    """``value``, where it is a ``kind``.
+
+    Raises:
+        TypeError: A model was given another task's request or result.
+    """
+    if not isinstance(value, kind):
+        raise TypeError(f"this model works on {kind.__name__}, not on {type(value).__name__}")
+    return value
 
 
 class ReadyModel(ABC):
@@ -34,10 +47,12 @@ class ReadyModel(ABC):
 
     def predict(self, requests: Sequence[Request]) -> list[Result]:
         self._in_use()
+        if not requests:
+            return []
         started = time.perf_counter()
         with torch.inference_mode():
             results = self._answer(requests)
-        seconds = (time.perf_counter() - started) / max(len(requests), 1)
+        seconds = (time.perf_counter() - started) / len(requests)
         return [replace(result, seconds=seconds) for result in results]
 
     def stream(self, request: Request) -> Iterator[Result]:
@@ -60,7 +75,7 @@ class ReadyModel(ABC):
 
 
 def cam(grid: Tensor, score: Callable[[Tensor], Tensor]) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
-    """Which cells speak for each score: gradient times activation, summed over channels, positive part, scaled to [0, 1].
+    """Which cells speak for each score: gradient times activation, summed over channels, positive, scaled to [0, 1].
 
     HiResCAM (Draelos and Carin 2020, https://arxiv.org/abs/2011.08891): unlike Grad-CAM it shows only cells that the
     score really used.

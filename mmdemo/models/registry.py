@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
@@ -74,7 +75,7 @@ def read_card(folder: Path) -> Card:
         parameters=sum(_parameters(place) for place in places),
         size=sum(f.stat().st_size for place in places if place.is_dir() for f in place.iterdir() if f.is_file()),
         metrics=folders.read_metrics(folder),
-        text=readme.read_text(encoding="utf-8") if readme.exists() else "",
+        text=readme.read_text(encoding="utf-8", errors="replace") if readme.exists() else "",
     )
 
 
@@ -91,13 +92,10 @@ def _parameters(folder: Path) -> int:
     try:
         with (folder / folders.WEIGHTS).open("rb") as file:
             header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    except (OSError, ValueError):
-        return 0
-    count = 0
-    for name, entry in header.items():
-        if name != "__metadata__" and not name.endswith(folders.SCALE):
-            size = 1
-            for side in entry["shape"]:
-                size *= side
-            count += size
-    return count
+        return sum(
+            math.prod(entry["shape"])
+            for name, entry in header.items()
+            if name != "__metadata__" and not name.endswith(folders.SCALE)
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError):
+        return 0  # damaged: loading will say so

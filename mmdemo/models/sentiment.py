@@ -27,7 +27,7 @@ from mmdemo.core.types import (
     Sound,
 )
 from mmdemo.media.speech import prepare_speech, trim, what_is_heard, windows
-from mmdemo.models.ready import ReadyModel, scaled
+from mmdemo.models.ready import ReadyModel, of_type, scaled
 from mmdemo.nets.speech import TOKEN_SECONDS, EmotionNet
 
 WINDOW = 3.0
@@ -121,8 +121,7 @@ class SentimentModel(ReadyModel):
     def explain(self, request: Request, result: Result) -> tuple[HeatMap, ...]:
         """The seconds that decided: how much of each moment's sound went into the answer."""
         self._in_use()
-        assert isinstance(request, SentimentRequest)
-        assert isinstance(result, SentimentResult)
+        request, result = of_type(request, SentimentRequest), of_type(result, SentimentResult)
         sound = request.sound
         plan = _Plan(sound)
         if not plan.spoken:

@@ -5,6 +5,9 @@ Legend: ``B`` batch, ``T`` queries, ``N`` keys, ``W`` width, ``h`` heads.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -28,7 +31,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)  # (B, h, T, W / h)
+        return x.reshape(x.shape[0], x.shape[1], self.heads, -1).transpose(1, 2)  # (B, h, T, W / h)
 
     def keys(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Args: memory (B, N, W). Returns keys and values, each (B, h, N, W / h)."""
@@ -38,7 +41,10 @@ class Attention(nn.Module):
     def forward(
         self, x: Tensor, keys: tuple[Tensor, Tensor], mask: Tensor | None = None, *, causal: bool = False
     ) -> Tensor:
-        """Args: x (B, T, W); keys as from :meth:`keys`; mask bool (B, 1, T or 1, N), true where to look. Returns (B, T, W)."""
+        """Args: x (B, T, W); keys as from :meth:`keys`; mask bool (B, 1, T or 1, N), true where to look.
+
+        Returns (B, T, W).
+        """
         key, value = keys
         found = F.scaled_dot_product_attention(
             self._split(self.query(x)),
@@ -48,12 +54,13 @@ class Attention(nn.Module):
             dropout_p=self.dropout if self.training else 0.0,
             is_causal=causal,
         )
-        return self.out(found.transpose(1, 2).flatten(2))
+        out: Tensor = self.out(found.transpose(1, 2).flatten(2))  # (B, T, W)
+        return out
 
     def weights(self, x: Tensor, keys: tuple[Tensor, Tensor]) -> Tensor:
         """Attention averaged over the heads, (B, T, N); for showing where it looked."""
         query, key = self._split(self.query(x)), keys[0]
-        scores = query @ key.transpose(2, 3) / query.shape[3] ** 0.5  # (B, h, T, N)
+        scores: Tensor = query @ key.transpose(2, 3) / query.shape[3] ** 0.5  # (B, h, T, N)
         return scores.softmax(dim=3).mean(dim=1)
 
 
@@ -92,6 +99,16 @@ class Block(nn.Module):
         return x + self.drop(self.feed(self.norm_feed(x))), keys
 
 
+class Blocks(nn.ModuleList):
+    """A stack of :class:`Block`; the same as the list, but typed."""
+
+    def __init__(self, count: int, width: int, heads: int, *, dropout: float) -> None:
+        super().__init__(Block(width, heads, dropout=dropout) for _ in range(count))
+
+    def __iter__(self) -> Iterator[Block]:
+        return cast("Iterator[Block]", super().__iter__())
+
+
 class GridProjection(nn.Module):
     """Grid of the trunk → memory of the blocks: linear, learned position, norm; or nothing but position when blind."""
 
@@ -108,4 +125,5 @@ class GridProjection(nn.Module):
         cells = grid.flatten(2).transpose(1, 2)  # (B, G * G, D)
         if self.blind:
             cells = torch.zeros_like(cells)
-        return self.drop(self.norm(self.linear(cells) + self.position))
+        memory: Tensor = self.drop(self.norm(self.linear(cells) + self.position))  # (B, G * G, W)
+        return memory

@@ -1,6 +1,7 @@
 """The caption decoder: words over the picture's grid, and beam search that keeps what it has computed.
 
-Legend: ``B`` sequences, ``T`` positions, ``V`` words, ``D`` channels and ``G`` side of the grid, ``W`` width, ``K`` beams.
+Legend: ``B`` sequences, ``T`` positions, ``V`` words, ``D`` channels and ``G`` side of the grid, ``W`` width, ``K``
+beams.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmdemo.nets.attention import Block, GridProjection
+from mmdemo.nets.attention import Blocks, GridProjection
 
 START, END, UNKNOWN, PAD = 0, 1, 2, 3
 SPECIAL = 4
@@ -54,7 +55,7 @@ class CaptionDecoder(nn.Module):
         self.position = nn.Embedding(config.positions, width)
         nn.init.normal_(self.word.weight, std=width**-0.5)
         nn.init.normal_(self.position.weight, std=0.02)
-        self.blocks = nn.ModuleList(Block(width, config.heads, dropout=config.dropout) for _ in range(config.layers))
+        self.blocks = Blocks(config.layers, width, config.heads, dropout=config.dropout)
         self.norm = nn.LayerNorm(width)
         self.drop = nn.Dropout(config.dropout)
         self.bias = nn.Parameter(torch.zeros(config.words))
@@ -67,13 +68,19 @@ class CaptionDecoder(nn.Module):
     def _embed(self, words: Tensor, start: int) -> Tensor:
         positions = torch.arange(start, start + words.shape[1], device=words.device)
         scale = self.config.width**0.5
-        return self.drop(self.word(words) * scale + self.position(positions))  # (B, T, W)
+        x: Tensor = self.drop(self.word(words) * scale + self.position(positions))  # (B, T, W)
+        return x
 
     def _logits(self, x: Tensor) -> Tensor:
         return F.linear(self.norm(x), self.word.weight, self.bias)
 
     def forward(self, words: Tensor, memory: Keys) -> Tensor:
-        """Args: words int (B, T), beginning with START; memory for B sequences. Returns logits of the next word (B, T, V)."""
+        """Logits of the next word (B, T, V).
+
+        Args:
+            words: int (B, T), beginning with START.
+            memory: Keys for B sequences.
+        """
         x = self._embed(words, 0)
         for block, keys in zip(self.blocks, memory, strict=True):
             x, _ = block(x, keys, causal=True)
@@ -134,9 +141,13 @@ def beam_search(
         no_repeat: No sequence of that many words comes twice (2 stops "a hat on top of a hat on top of").
         watch: Called after every word with the live hypotheses, best first; for showing a caption as it grows.
     """
-    return list(
-        beam_steps(decoder, memory, beams=beams, longest=longest, temperature=temperature, no_repeat=no_repeat)
-    )[-1]
+    found: list[Hypothesis] = []
+    for found in beam_steps(
+        decoder, memory, beams=beams, longest=longest, temperature=temperature, no_repeat=no_repeat
+    ):
+        if watch is not None and not any(hypothesis.ended for hypothesis in found):
+            watch(found)
+    return found
 
 
 def beam_steps(
@@ -164,7 +175,8 @@ def beam_steps(
         if at == 0:
             log_p[:, END] = -torch.inf  # an empty caption says nothing
         so_far = torch.tensor([h.log_probability for h in live], device=device)
-        best = (so_far[:, None] + log_p).flatten().topk(2 * beams)  # enough even where every beam could end
+        totals = (so_far[:, None] + log_p).flatten()  # (K * V,)
+        best = totals.topk(min(2 * beams, len(totals)))  # enough even where every beam could end
         grown: list[Hypothesis] = []
         rows: list[int] = []
         for total, index in zip(best.values.tolist(), best.indices.tolist(), strict=True):

@@ -1,7 +1,7 @@
 """How a question and a picture are brought together before the answer is chosen.
 
-Legend: ``B`` questions, ``T`` tokens of the question, ``E`` width of the text encoder, ``D`` channels and ``G`` side of the
-picture's grid, ``W`` width of the fusion, ``K`` answers.
+Legend: ``B`` questions, ``T`` tokens of the question, ``E`` width of the text encoder, ``D`` channels and ``G`` side of
+the picture's grid, ``W`` width of the fusion, ``K`` answers.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mmdemo.nets.attention import Block, GridProjection
+from mmdemo.nets.attention import Blocks, GridProjection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class CrossAttentionFusion(nn.Module):
         self.picture = GridProjection(
             config.channels, width, config.grid**2, blind=config.blind, dropout=config.dropout
         )
-        self.blocks = nn.ModuleList(Block(width, config.heads, dropout=config.dropout) for _ in range(config.layers))
+        self.blocks = Blocks(config.layers, width, config.heads, dropout=config.dropout)
         self.norm = nn.LayerNorm(2 * width)
         self.answer = nn.Sequential(
             nn.Linear(2 * width, 2 * width),
@@ -56,7 +56,8 @@ class CrossAttentionFusion(nn.Module):
 
     def memory(self, grid: Tensor) -> Tensor:
         """Args: grid (P, D, G, G). Returns (P, G * G, W): what a picture gives, whatever is asked about it."""
-        return self.picture(grid)
+        cells: Tensor = self.picture(grid)  # (P, G * G, W)
+        return cells
 
     def forward(self, states: Tensor, mask: Tensor, memory: Tensor, picture: Tensor) -> Tensor:
         """Logits (B, K).
@@ -73,4 +74,6 @@ class CrossAttentionFusion(nn.Module):
             x, _ = block(x, (key[picture], value[picture]), mask=seen)
         weights = mask.unsqueeze(2).to(x.dtype)  # (B, T, 1)
         pooled = (x * weights).sum(dim=1) / weights.sum(dim=1)  # (B, W)
-        return self.answer(self.norm(torch.cat((pooled, memory.mean(dim=1)[picture]), dim=1)))
+        both = torch.cat((pooled, memory.mean(dim=1)[picture]), dim=1)  # (B, 2 W)
+        logits: Tensor = self.answer(self.norm(both))  # (B, K)
+        return logits

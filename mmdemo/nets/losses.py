@@ -36,14 +36,17 @@ def soft_cross_entropy(logits: Tensor, target: Tensor, *, smoothing: float = 0.0
 
 
 def distillation(logits: Tensor, teacher: Tensor, *, temperature: float = 2.0) -> Tensor:
-    """KL divergence from the teacher's softened distribution, times T² (Hinton et al. 2015, https://arxiv.org/abs/1503.02531)."""
+    """KL divergence from the teacher's softened distribution, times T²; logits and teacher (B, K).
+
+    Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", https://arxiv.org/abs/1503.02531.
+    """
     student = F.log_softmax(logits / temperature, dim=1)
     wanted = F.log_softmax(teacher / temperature, dim=1)
     return F.kl_div(student, wanted, reduction="batchmean", log_target=True) * temperature**2
 
 
 def word_loss(logits: Tensor, present: Tensor, *, negative_weight: float = 1.0) -> Tensor:
-    """Binary cross-entropy over words: logits (B, V), present in [0, 1] (B, V); summed over words, mean over pictures."""
+    """Binary cross-entropy over words, summed over words, mean over pictures: logits and present in [0, 1], (B, V)."""
     loss = F.binary_cross_entropy_with_logits(logits, present, reduction="none")
     weights = torch.where(present > 0, 1.0, negative_weight)
     return (loss * weights).sum(dim=1).mean()

@@ -285,6 +285,12 @@ class RunningStandard(nn.Module):
         self.register_buffer("variance", torch.ones(features))
         self.register_buffer("batches", torch.zeros(()))
 
+    def learn(self, features: Tensor) -> None:
+        """Take mean and variance of all features (N, D) at once, as if after many batches."""
+        self.mean.copy_(features.float().mean(0))
+        self.variance.copy_(features.float().var(0, unbiased=False))
+        self.batches.fill_(1 / self.slowest)
+
     def forward(self, features: Tensor) -> Tensor:
         """Features (B, D), standardised; in training they move the running figures first."""
         features = features.float()
@@ -324,6 +330,11 @@ class EmotionNet(nn.Module):
     def forward(self, samples: Tensor, lengths: Tensor) -> EmotionOutput:
         """Padded waveforms (B, S) float32 at 16 kHz and the samples of each (B,) to an :class:`EmotionOutput`."""
         return self.classify(*self.mel(level(samples, lengths), lengths))
+
+    def features(self, mel: Tensor, frames: Tensor) -> Tensor:
+        """Pooled features (B, 2 W (L + 1)), not yet standardised, from log-mel frames (B, M, F) and their counts (B,)."""
+        pooled, _ = self.pooling(*self.encoder(mel, frames))
+        return pooled
 
     def classify(self, mel: Tensor, frames: Tensor) -> EmotionOutput:
         """The same from log-mel frames (B, M, F) and the frames of each clip (B,): training augments in between."""

@@ -67,7 +67,8 @@ def add_noise(samples: Tensor, lengths: Tensor, *, settings: SpeechAugment, gene
     below = _uniform((size, 1), settings.noise_loudest, settings.noise_quietest, generator)
     chosen = torch.rand(size, 1, generator=generator) < settings.noise
     level = (samples.square().sum(1, keepdim=True) / lengths[:, None]).sqrt()
-    return samples + chosen * level * noise * 10 ** (-below / 20)
+    noisy: Tensor = samples + chosen * level * noise * 10 ** (-below / 20)
+    return noisy
 
 
 def colour_and_mask(mel: Tensor, frames: Tensor, *, settings: SpeechAugment, generator: Generator) -> Tensor:

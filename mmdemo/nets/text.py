@@ -50,7 +50,8 @@ class TextEncoder(nn.Module):
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Args: tokens int (B, T), mask bool (B, T), true on real tokens. Returns (B, T, E)."""
-        return self.net(input_ids=tokens, attention_mask=mask.long()).last_hidden_state
+        states: Tensor = self.net(input_ids=tokens, attention_mask=mask.long()).last_hidden_state  # (B, T, E)
+        return states
 
     def pooled(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Unit sentence vectors (B, E): the mean over real tokens, as the published model pools."""

@@ -1,16 +1,18 @@
 """The picture trunk: EfficientNet-Lite2 cut in two, so that its lower half can be cached.
 
-Legend: ``B`` pictures, ``R`` side in pixels, ``G`` side of the grid (R / 32), ``D`` channels of the grid, ``E`` width of the text
-space, ``V`` words.
+Legend: ``B`` pictures, ``R`` side in pixels, ``G`` side of the grid (R / 32), ``D`` channels of the grid, ``E`` width
+of the text space, ``V`` words.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import timm
 import torch
+from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -34,6 +36,9 @@ class VisionConfig:
     def __post_init__(self) -> None:
         if self.side % 32 or self.side < 64:
             raise ValueError(f"side must be a multiple of 32 and at least 64, not {self.side}")
+        # timm takes "hf-hub:owner/name" as well, and would ask the network for it
+        if not re.fullmatch(r"\w+(\.\w+)?", self.architecture):
+            raise ValueError(f"architecture must be the plain name of a timm model, not {self.architecture!r}")
 
     @property
     def grid(self) -> int:
@@ -41,7 +46,7 @@ class VisionConfig:
 
 
 class PictureTrunk(nn.Module):
-    """EfficientNet-Lite (Tan and Le 2019, https://arxiv.org/abs/1905.11946; "lite" variant, timm) as stem, grid and head.
+    """EfficientNet-Lite (Tan and Le 2019, https://arxiv.org/abs/1905.11946; timm's) as stem, grid and head.
 
     ``head`` is the published ImageNet-1k classifier over the pooled grid.
     """
@@ -49,25 +54,28 @@ class PictureTrunk(nn.Module):
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
         self.config = config
-        self.net = timm.create_model(config.architecture, pretrained=False, num_classes=config.classes)
+        net = timm.create_model(config.architecture, pretrained=False, num_classes=config.classes)
+        self.net = cast("EfficientNet", net)
 
     def stem(self, pixels: Tensor) -> Tensor:
         """Args: pixels float (B, 3, R, R), normalised. Returns (B, stem_channels, R / 16, R / 16)."""
-        x = self.net.bn1(self.net.conv_stem(pixels))
-        for block in self.net.blocks[:STEM_BLOCKS]:
+        x: Tensor = self.net.bn1(self.net.conv_stem(pixels))
+        for block in list(self.net.blocks)[:STEM_BLOCKS]:
             x = block(x)
         return x
 
     def grid(self, stem: Tensor) -> Tensor:
         """Args: stem (B, stem_channels, R / 16, R / 16). Returns (B, D, G, G), each value in [0, 6] (ReLU6)."""
         x = stem
-        for block in self.net.blocks[STEM_BLOCKS:]:
+        for block in list(self.net.blocks)[STEM_BLOCKS:]:
             x = block(x)
-        return self.net.bn2(self.net.conv_head(x))
+        grid: Tensor = self.net.bn2(self.net.conv_head(x))  # (B, D, G, G)
+        return grid
 
     def logits(self, pooled: Tensor) -> Tensor:
         """Args: pooled (B, D), the mean over the grid. Returns ImageNet logits (B, 1000)."""
-        return self.net.classifier(pooled)
+        logits: Tensor = self.net.classifier(pooled)
+        return logits
 
     def forward(self, pixels: Tensor) -> Tensor:
         return self.grid(self.stem(pixels))
@@ -103,7 +111,8 @@ class VisionTuner(nn.Module):
         width = trunk.config.channels
         self.text = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Dropout(0.1), nn.Linear(hidden, text_width))
         self.words = nn.Conv2d(width, words, kernel_size=1)
-        nn.init.constant_(self.words.bias, -6.0)  # a word is rare in a cell; the noisy-OR starts near its prior
+        bias = cast("Tensor", self.words.bias)  # a convolution has one unless told otherwise
+        nn.init.constant_(bias, -6.0)  # a word is rare in a cell; the noisy-OR starts near its prior
         self.log_scale = nn.Parameter(torch.tensor(2.7))  # exp → about 15, CLIP's start
 
     def forward(self, stem: Tensor) -> VisionOutputs:

@@ -10,8 +10,9 @@ from mmdemo.tasks.base import Task
 from mmdemo.tasks.caption import CaptionTask
 from mmdemo.tasks.classify import ClassifyTask
 from mmdemo.tasks.sentiment import SentimentTask
+from mmdemo.tasks.speech import SpeechTask
 from mmdemo.tasks.vision import VisionTask
 
-TASKS: Mapping[str, Task[Any]] = {
-    task.name: task for task in (AskTask(), ClassifyTask(), CaptionTask(), SentimentTask(), VisionTask())
+TASKS: Mapping[str, Task[Any, Any]] = {
+    task.name: task for task in (AskTask(), ClassifyTask(), CaptionTask(), SentimentTask(), VisionTask(), SpeechTask())
 }

@@ -58,6 +58,8 @@ def learn_answers(answers: Iterable[str], *, least: int, most: int) -> tuple[str
 
 
 class AskTask:
+    """Fusion of question and picture, trained on the answers' shares; see :class:`mmdemo.tasks.base.Task`."""
+
     name = "ask"
     metric = "accuracy"
     label_rows: tuple[str, ...] = ("answer.3.weight", "answer.3.bias")
@@ -65,13 +67,16 @@ class AskTask:
     def build(self, config: CheckpointConfig) -> CrossAttentionFusion:
         return CrossAttentionFusion(from_mapping(AskConfig, config.net))
 
-    def start(self, net: nn.Module, bases: Mapping[str, nn.Module]) -> None:
+    def start(self, net: CrossAttentionFusion, bases: Mapping[str, nn.Module]) -> None:
         """Nothing: the encoders stay outside, frozen."""
 
-    def rate(self, net: nn.Module, name: str, base_rate: float, layer_decay: float) -> float:
+    def warm_up(self, net: CrossAttentionFusion, rows: Sequence[AskRow]) -> None:
+        """Nothing: all is learned step by step."""
+
+    def rate(self, net: CrossAttentionFusion, name: str, base_rate: float, layer_decay: float) -> float:
         return 1.0  # everything in this network is new; the encoders are not part of it
 
-    def shipped(self, net: nn.Module) -> dict[str, Tensor]:
+    def shipped(self, net: CrossAttentionFusion) -> dict[str, Tensor]:
         return net.state_dict()
 
     def collate(self, rows: Sequence[AskRow]) -> Batch:
@@ -94,23 +99,26 @@ class AskTask:
             "target": torch.tensor([share for _, _, share in items]),
         }
 
-    def _logits(self, net: nn.Module, batch: Batch) -> Tensor:
+    def _logits(self, net: CrossAttentionFusion, batch: Batch) -> Tensor:
         memory = net.memory(batch["grid"])
-        return net(batch["states"], batch["mask"], memory, batch["picture"]).float()
+        logits: Tensor = net(batch["states"], batch["mask"], memory, batch["picture"])
+        return logits.float()
 
-    def loss(self, net: nn.Module, batch: Batch) -> Tensor:
+    def loss(self, net: CrossAttentionFusion, batch: Batch) -> Tensor:
         logits = self._logits(net, batch)
         target = torch.zeros_like(logits)
         target[batch["target_at"][:, 0], batch["target_at"][:, 1]] = batch["target"]
         return soft_cross_entropy(logits, target)
 
-    def outputs(self, net: nn.Module, batch: Batch) -> list[NDArray[np.float32]]:
+    def outputs(self, net: CrossAttentionFusion, batch: Batch) -> list[NDArray[np.float32]]:
         """Per row the logits of its questions, (Q, K)."""
         logits = self._logits(net, batch).cpu()
         counts = torch.bincount(batch["picture"].cpu(), minlength=len(batch["grid"])).tolist()
-        return [part.numpy() for part in logits.split(counts)]
+        return [part.numpy() for part in torch.split(logits, counts)]
 
-    def score(self, net: nn.Module, outputs: Sequence[NDArray[np.float32]], rows: Sequence[AskRow]) -> dict[str, float]:
+    def score(
+        self, net: CrossAttentionFusion, outputs: Sequence[NDArray[np.float32]], rows: Sequence[AskRow]
+    ) -> dict[str, float]:
         return {"accuracy": float(np.mean(_credit(np.concatenate(outputs), rows)))}
 
     def calibrate(self, outputs: Sequence[NDArray[np.float32]], rows: Sequence[AskRow]) -> Calibration:

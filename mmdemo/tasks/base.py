@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from mmdemo.core.config import Calibration, CheckpointConfig
 
 Batch = dict[str, Tensor]
-Row = TypeVar("Row")
+Net = TypeVar("Net", bound=nn.Module)
+Row = TypeVar("Row", contravariant=True)
 
 
-class Task(Protocol[Row]):
-    """One object per job. ``Row`` is what data/prepare.py makes of an example: arrays, ready to be batched."""
+class Task(Protocol[Net, Row]):
+    """One object per job. ``Row`` is what data/prepare makes of an example: arrays, ready to be batched."""
 
     name: str
     metric: str
@@ -26,15 +27,19 @@ class Task(Protocol[Row]):
     label_rows: tuple[str, ...]
     """Tensors with one row per label: a network that starts from another one takes over the rows of shared labels."""
 
-    def build(self, config: CheckpointConfig) -> nn.Module:
+    def build(self, config: CheckpointConfig) -> Net:
         """The network with fresh weights."""
         ...
 
-    def start(self, net: nn.Module, bases: Mapping[str, nn.Module]) -> None:
+    def start(self, net: Net, bases: Mapping[str, nn.Module]) -> None:
         """Fill what the network takes over from base encoders ("vision", "text", "speech")."""
         ...
 
-    def rate(self, net: nn.Module, name: str, base_rate: float, layer_decay: float) -> float:
+    def warm_up(self, net: Net, rows: Sequence[Row]) -> None:
+        """What can be computed from the training rows at once, before the first step."""
+        ...
+
+    def rate(self, net: Net, name: str, base_rate: float, layer_decay: float) -> float:
         """Factor on the learning rate for the parameter of that name: 1 for what is new, less for what came trained."""
         ...
 
@@ -42,19 +47,19 @@ class Task(Protocol[Row]):
         """Stack and pad rows; the random choices of training are made here, from torch's generator."""
         ...
 
-    def loss(self, net: nn.Module, batch: Batch) -> Tensor:
+    def loss(self, net: Net, batch: Batch) -> Tensor:
         """A scalar, the mean over what counts in the batch."""
         ...
 
-    def outputs(self, net: nn.Module, batch: Batch) -> list[NDArray[np.float32]]:
+    def outputs(self, net: Net, batch: Batch) -> list[NDArray[np.float32]]:
         """One array per row, in evaluation mode."""
         ...
 
-    def score(self, net: nn.Module, outputs: Sequence[NDArray[np.float32]], rows: Sequence[Row]) -> dict[str, float]:
+    def score(self, net: Net, outputs: Sequence[NDArray[np.float32]], rows: Sequence[Row]) -> dict[str, float]:
         """Validation figures, :attr:`metric` among them."""
         ...
 
-    def shipped(self, net: nn.Module) -> dict[str, Tensor]:
+    def shipped(self, net: Net) -> dict[str, Tensor]:
         """The tensors that a checkpoint of the task holds."""
         ...
 
@@ -105,4 +110,5 @@ def grids(rows: Sequence[NDArray[np.uint8]]) -> Tensor:
 
 def to_bytes(grid: Tensor) -> NDArray[np.uint8]:
     """ReLU6 keeps the grid in [0, 6], so 8 bits hold it: an eighth of the disk at an error of at most 0.012."""
-    return (grid.float() * (255 / 6)).round_().clamp_(0, 255).to(torch.uint8).cpu().numpy()
+    found: NDArray[np.uint8] = (grid.float() * (255 / 6)).round_().clamp_(0, 255).to(torch.uint8).cpu().numpy()
+    return found

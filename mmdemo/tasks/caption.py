@@ -39,10 +39,13 @@ def learn_words(captions: Iterable[str], *, least: int) -> tuple[str, ...]:
 
 
 def encode(caption: str, index: Mapping[str, int]) -> tuple[int, ...]:
+    """A caption's words as indices, UNKNOWN for those not learned, without START and END."""
     return tuple(index.get(word, UNKNOWN) for word in tokenise_caption(caption))
 
 
 class CaptionTask:
+    """Teacher-forced decoder over the grid; see :class:`mmdemo.tasks.base.Task`."""
+
     name = "caption"
     metric = "minus_loss"
     label_rows: tuple[str, ...] = ("word.weight", "bias")
@@ -53,13 +56,16 @@ class CaptionTask:
     def build(self, config: CheckpointConfig) -> CaptionDecoder:
         return CaptionDecoder(from_mapping(CaptionConfig, config.net))
 
-    def start(self, net: nn.Module, bases: Mapping[str, nn.Module]) -> None:
+    def start(self, net: CaptionDecoder, bases: Mapping[str, nn.Module]) -> None:
         """Nothing: the trunk stays outside, frozen."""
 
-    def rate(self, net: nn.Module, name: str, base_rate: float, layer_decay: float) -> float:
+    def warm_up(self, net: CaptionDecoder, rows: Sequence[CaptionRow]) -> None:
+        """Nothing: all is learned step by step."""
+
+    def rate(self, net: CaptionDecoder, name: str, base_rate: float, layer_decay: float) -> float:
         return 1.0
 
-    def shipped(self, net: nn.Module) -> dict[str, Tensor]:
+    def shipped(self, net: CaptionDecoder) -> dict[str, Tensor]:
         return net.state_dict()
 
     def collate(self, rows: Sequence[CaptionRow]) -> Batch:
@@ -81,13 +87,13 @@ class CaptionTask:
         target = words[:, 1:].masked_fill(words[:, 1:] == UNKNOWN, PAD)  # never taught to say "unknown"
         return net(words[:, :-1], memory), target
 
-    def loss(self, net: nn.Module, batch: Batch) -> Tensor:
+    def loss(self, net: CaptionDecoder, batch: Batch) -> Tensor:
         logits, target = self._logits(net, batch)
         return F.cross_entropy(
             logits.flatten(0, 1).float(), target.flatten(), ignore_index=PAD, label_smoothing=self.smoothing
         )
 
-    def outputs(self, net: nn.Module, batch: Batch) -> list[NDArray[np.float32]]:
+    def outputs(self, net: CaptionDecoder, batch: Batch) -> list[NDArray[np.float32]]:
         """Per picture: summed loss over its captions' words, and their number."""
         logits, target = self._logits(net, batch)
         loss = F.cross_entropy(logits.transpose(1, 2).float(), target, ignore_index=PAD, reduction="none").sum(dim=1)
@@ -97,14 +103,14 @@ class CaptionTask:
         return list(rows.numpy())
 
     def score(
-        self, net: nn.Module, outputs: Sequence[NDArray[np.float32]], rows: Sequence[CaptionRow]
+        self, net: CaptionDecoder, outputs: Sequence[NDArray[np.float32]], rows: Sequence[CaptionRow]
     ) -> dict[str, float]:
         """Mean log-probability per word; the words that people say are judged by ``evaluate``."""
         total = np.sum(outputs, axis=0)
         return {"minus_loss": -float(total[0] / total[1])}
 
     def calibrate(self, outputs: Sequence[NDArray[np.float32]], rows: Sequence[CaptionRow]) -> Calibration:
-        """ "Not sure" below the surest nine tenths: captions have no right or wrong to fit a share to."""
+        """Below the surest nine tenths it is "not sure": captions have no right or wrong to fit a share to."""
         per_word = np.array([np.exp(-loss / max(count, 1)) for loss, count in outputs])
         return replace(Calibration(), threshold=float(np.quantile(per_word, 0.1)), kept=0.9)
 

@@ -52,6 +52,8 @@ class ClassifyRow:
 
 
 class ClassifyTask:
+    """Projection of pictures into the text space; see :class:`mmdemo.tasks.base.Task`."""
+
     name = "classify"
     metric = "r10"
     label_rows: tuple[str, ...] = ()
@@ -59,13 +61,16 @@ class ClassifyTask:
     def build(self, config: CheckpointConfig) -> TextSpace:
         return TextSpace(from_mapping(ClassifyConfig, config.net))
 
-    def start(self, net: nn.Module, bases: Mapping[str, nn.Module]) -> None:
+    def start(self, net: TextSpace, bases: Mapping[str, nn.Module]) -> None:
         """Nothing: both encoders stay outside, frozen."""
 
-    def rate(self, net: nn.Module, name: str, base_rate: float, layer_decay: float) -> float:
+    def warm_up(self, net: TextSpace, rows: Sequence[ClassifyRow]) -> None:
+        """Nothing: all is learned step by step."""
+
+    def rate(self, net: TextSpace, name: str, base_rate: float, layer_decay: float) -> float:
         return 1.0
 
-    def shipped(self, net: nn.Module) -> dict[str, Tensor]:
+    def shipped(self, net: TextSpace) -> dict[str, Tensor]:
         return net.state_dict()
 
     def collate(self, rows: Sequence[ClassifyRow]) -> Batch:
@@ -73,14 +78,14 @@ class ClassifyTask:
         texts = [row.texts[int(torch.randint(len(row.texts), ()))] for row in rows]
         return {"pooled": torch.from_numpy(np.stack(views)), "text": torch.from_numpy(np.stack(texts))}
 
-    def loss(self, net: nn.Module, batch: Batch) -> Tensor:
+    def loss(self, net: TextSpace, batch: Batch) -> Tensor:
         return clip_loss(net(batch["pooled"]), batch["text"], net.log_scale)
 
-    def outputs(self, net: nn.Module, batch: Batch) -> list[NDArray[np.float32]]:
+    def outputs(self, net: TextSpace, batch: Batch) -> list[NDArray[np.float32]]:
         return list(net(batch["pooled"]).float().cpu().numpy())
 
     def score(
-        self, net: nn.Module, outputs: Sequence[NDArray[np.float32]], rows: Sequence[ClassifyRow]
+        self, net: TextSpace, outputs: Sequence[NDArray[np.float32]], rows: Sequence[ClassifyRow]
     ) -> dict[str, float]:
         """All captions against all pictures: the share whose own picture is the nearest (r1), or near (r10)."""
         pictures = np.stack(outputs)  # (N, E)

@@ -26,7 +26,7 @@ def square(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def normalized(squares: Sequence[NDArray[np.uint8]], *, flip: bool = False) -> Tensor:
-    """uint8 (side, side, 3) each → float32 (B, 3, side, side) in channels-last memory, as the trunk's weights expect."""
+    """uint8 (side, side, 3) each → float32 (B, 3, side, side) in channels-last memory, as the trunk expects it."""
     batch = torch.from_numpy(np.stack(squares))  # (B, R, R, 3)
     if flip:
         batch = batch.flip(2)

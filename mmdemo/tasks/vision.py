@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,9 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mmdemo.core.config import Calibration, CheckpointConfig, from_mapping
+from mmdemo.core.errors import MmdemoError
 from mmdemo.nets.losses import clip_loss, distillation, word_loss
 from mmdemo.nets.vision import PictureTrunk, VisionConfig, VisionTuner
 from mmdemo.tasks.base import Batch
+
+D = TypeVar("D", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +40,8 @@ class VisionRow:
 
 
 class VisionTask:
+    """Upper stages of the trunk tuned for captions, questions and labels; see :class:`mmdemo.tasks.base.Task`."""
+
     name = "vision"
     metric = "r1"
     label_rows: tuple[str, ...] = ("words.weight", "words.bias")
@@ -43,18 +49,22 @@ class VisionTask:
     def build(self, config: CheckpointConfig) -> VisionTuner:
         trunk = PictureTrunk(from_mapping(VisionConfig, config.net))
         trunk.requires_grad_(False)
-        stages = int(config.settings["tuned_stages"])
-        for part in (*trunk.net.blocks[len(trunk.net.blocks) - stages :], trunk.net.conv_head, trunk.net.bn2):
+        stages = _whole(config, "tuned_stages")
+        above = list(trunk.net.blocks)[len(trunk.net.blocks) - stages :]
+        for part in (*above, trunk.net.conv_head, trunk.net.bn2):
             part.requires_grad_(True)
-        return VisionTuner(trunk, text_width=int(config.settings["text_width"]), words=len(config.labels))
+        return VisionTuner(trunk, text_width=_whole(config, "text_width"), words=len(config.labels))
 
-    def start(self, net: nn.Module, bases: Mapping[str, nn.Module]) -> None:
+    def start(self, net: VisionTuner, bases: Mapping[str, nn.Module]) -> None:
         net.trunk.load_state_dict(bases["vision"].state_dict(), strict=True)
 
-    def rate(self, net: nn.Module, name: str, base_rate: float, layer_decay: float) -> float:
+    def warm_up(self, net: VisionTuner, rows: Sequence[VisionRow]) -> None:
+        """Nothing: all is learned step by step."""
+
+    def rate(self, net: VisionTuner, name: str, base_rate: float, layer_decay: float) -> float:
         return base_rate if name.startswith("trunk.") else 1.0
 
-    def shipped(self, net: nn.Module) -> dict[str, Tensor]:
+    def shipped(self, net: VisionTuner) -> dict[str, Tensor]:
         return net.trunk.state_dict()
 
     def collate(self, rows: Sequence[VisionRow]) -> Batch:
@@ -70,7 +80,7 @@ class VisionTask:
             "teacher": torch.from_numpy(np.stack([row.teacher for row in rows])).float(),
         }
 
-    def loss(self, net: nn.Module, batch: Batch) -> Tensor:
+    def loss(self, net: VisionTuner, batch: Batch) -> Tensor:
         # running statistics of the base are kept: batches here are small and of another domain
         for module in net.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -86,13 +96,13 @@ class VisionTask:
             loss = loss + 0.05 * word_loss(words[~whole], batch["words"][~whole], negative_weight=0.0)
         return loss
 
-    def outputs(self, net: nn.Module, batch: Batch) -> list[NDArray[np.float32]]:
+    def outputs(self, net: VisionTuner, batch: Batch) -> list[NDArray[np.float32]]:
         return list(net(batch["stem"]).text.float().cpu().numpy())
 
     def score(
-        self, net: nn.Module, outputs: Sequence[NDArray[np.float32]], rows: Sequence[VisionRow]
+        self, net: VisionTuner, outputs: Sequence[NDArray[np.float32]], rows: Sequence[VisionRow]
     ) -> dict[str, float]:
-        """Text to picture among all: the share of first captions whose own picture is the nearest (r1), or near (r10)."""
+        """Text to picture among all: share of first captions whose own picture is the nearest (r1), or near (r10)."""
         pictures = np.stack(outputs)  # (N, E)
         texts = np.stack([row.texts[0] for row in rows])  # (N, E)
         scores = texts @ pictures.T
@@ -103,5 +113,13 @@ class VisionTask:
         return Calibration()
 
 
-def _draw(views: Sequence[NDArray[np.generic]]) -> NDArray[np.generic]:
+def _draw(views: Sequence[NDArray[D]]) -> NDArray[D]:
     return views[int(torch.randint(len(views), ()))]
+
+
+def _whole(config: CheckpointConfig, name: str) -> int:
+    """A whole number of the checkpoint's settings."""
+    value = config.settings.get(name)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise MmdemoError("This vision configuration cannot be used", f"its settings hold no whole number {name}")
+    return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import platform
@@ -16,24 +17,25 @@ import torch
 import transformers
 from torch import nn
 
-from mmdemo.core.config import CardText, CheckpointConfig
+from mmdemo.core.config import Calibration, CardText, CheckpointConfig
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.memory import keep_freed_memory
 from mmdemo.core.settings import ROOT, checkpoints_root, data_root
 from mmdemo.core.types import TASKS as SERVED
 from mmdemo.core.types import Metric
 from mmdemo.core.words import nearest_name
+from mmdemo.data.folders import resolve_split
 from mmdemo.data.prepare import PREPARE, Bases, Prepared, Sources
-from mmdemo.data.read import read_examples
+from mmdemo.data.read import Dataset, read_examples
 from mmdemo.data.split import fold_split, folds_for
 from mmdemo.evaluate.card import render_card
 from mmdemo.evaluate.report import Report
 from mmdemo.evaluate.run import evaluate_folds, evaluate_model
 from mmdemo.models import checkpoint, parts, probe, registry
-from mmdemo.models.load import pick_device, read
+from mmdemo.models.loading import pick_device, read
 from mmdemo.nets.speech import load_whisper_encoder
 from mmdemo.tasks import TASKS
-from mmdemo.train.settings import RunConfig, read_config
+from mmdemo.train.settings import Measure, RunConfig, read_config
 from mmdemo.train.trainer import fit, run_outputs
 
 Say = Callable[[str], None]
@@ -73,6 +75,7 @@ def out_folder(name: str) -> Path:
 
 
 def default_config(task: str) -> Path:
+    """The configuration that the shipped checkpoint of a task was made with."""
     return ROOT / "configs" / f"{task}.toml"
 
 
@@ -99,9 +102,12 @@ def load_bases(plan: Plan) -> Bases:
     with vision-base and text-base. Without it the shipped checkpoint of the task is the base.
     """
     same = same_task(plan)
-    if plan.task == "sentiment":
-        if same is not None:
+    if plan.task in {"sentiment", "speech"}:
+        if same is not None and plan.task == "sentiment":
             return Bases(same=checkpoint.read_config(same))
+        ours = _encoder(plan.base, "speech-base")
+        if ours is not None:
+            return Bases(speech=parts.load_speech(ours))
         folder = _encoder(plan.base, "whisper-tiny.en-encoder")
         if folder is None:
             raise MmdemoError(
@@ -177,9 +183,11 @@ def split(plan: Plan) -> Sources:
     else:
         train = read_examples(plan.task, plan.data, split="train")
         try:
-            validation = read_examples(plan.task, plan.data, split="validation")
-        except MmdemoError:
+            resolve_split(plan.data, "validation")
+        except MmdemoError:  # none of the data has one; whatever else is wrong with it is said below
             validation = train.with_examples((), split="validation")
+        else:
+            validation = read_examples(plan.task, plan.data, split="validation")
     return Sources(train=train, validation=validation, seed=plan.config.train.seed, options=plan.config.data)
 
 
@@ -199,8 +207,12 @@ def train(plan: Plan, *, say: Say) -> Path:
     if not prepared.train:
         raise MmdemoError("There is nothing to learn from", f"{sources.train.name} gave no usable rows")
     say(f"{len(prepared.train)} rows to learn from, {len(prepared.validation)} to choose by")
-    net = task.build(prepared.config)
+    try:
+        net: nn.Module = task.build(prepared.config)
+    except ValueError as error:
+        raise MmdemoError("The settings of [net] do not fit together", str(error)) from None
     start(plan, net, prepared.config, bases)
+    task.warm_up(net, prepared.train)
     net.to(plan.device)
     fit(
         task,
@@ -220,8 +232,13 @@ def train(plan: Plan, *, say: Say) -> Path:
 
 
 def calibrated(plan: Plan, prepared: Prepared, net: nn.Module) -> CheckpointConfig:
-    """The checkpoint's configuration with card text, and calibration from the validation rows."""
-    config = dataclasses.replace(prepared.config, card=plan.config.card)
+    """The checkpoint's configuration with card text, and calibration from the validation rows.
+
+    Where they say nothing of it, the calibration of the checkpoint that the run started from stays.
+    """
+    same = same_task(plan)
+    before = checkpoint.read_config(same).calibration if same is not None else Calibration()
+    config = dataclasses.replace(prepared.config, card=plan.config.card, calibration=before)
     if not prepared.validation:
         return config
     task = TASKS[plan.task]
@@ -233,7 +250,8 @@ def calibrated(plan: Plan, prepared: Prepared, net: nn.Module) -> CheckpointConf
         device=torch.device(plan.device),
         bf16=False,
     )
-    return dataclasses.replace(config, calibration=task.calibrate(outputs, prepared.validation))
+    found = task.calibrate(outputs, prepared.validation)
+    return config if found == Calibration() else dataclasses.replace(config, calibration=found)
 
 
 def write(plan: Plan, config: CheckpointConfig, net: nn.Module, bases: Bases) -> None:
@@ -280,27 +298,51 @@ def finish(folder: Path, metrics: Sequence[Metric], command: str, notes: Sequenc
     (folder / "README.md").write_text(readme, encoding="utf-8")
 
 
-def measure(plan: Plan, *, say: Say, extra: Sequence[Report] = ()) -> list[Report]:
-    """Measure a finished checkpoint on what its configuration names, and on the fold it has not heard; write the card."""
-    reports = list(extra)
+def measure(plan: Plan, *, say: Say) -> list[Report]:
+    """Measure a finished checkpoint on what it has not learned from, and write the figures into its card.
+
+    That is the fold that was held out, else the test part of the data, else the validation part. A checkpoint with the
+    name of a shipped one is measured on all that its configuration names instead.
+    """
     ready = read(plan.out, device=plan.device)
-    if plan.folds is not None and plan.fold is not None:
-        everything = read_examples(plan.task, plan.data, split="train")
-        _, _, test = fold_split(everything, plan.folds, plan.fold)
-        report = evaluate_model(plan.task, ready, test)
-        reports.append(
-            dataclasses.replace(report, data=f"fold {plan.fold} of {report.data.split(' + ')[0]}, not heard")
-        )
-    for entry in plan.config.evaluate:
-        places = [data_root() / name for name in entry.data]
-        if all(place.exists() for place in places):
-            report = evaluate_model(plan.task, ready, read_examples(plan.task, places))
-            reports.append(dataclasses.replace(report, data=entry.name or report.data))
-            say(f"{reports[-1].data}: " + ", ".join(f"{k} {v:.3f}" for k, v in report.metrics.items()))
+    if plan.out.name == f"{plan.task}-base":
+        held = [dataset for entry in plan.config.evaluate if (dataset := _entry(plan, entry)) is not None]
+    else:
+        held = [_held_out(plan)]
+    reports = []
+    for dataset in held:
+        if dataset.examples:
+            reports.append(evaluate_model(plan.task, ready, dataset))
+            figures = ", ".join(f"{name} {value:.3f}" for name, value in reports[-1].metrics.items())
+            say(f"{reports[-1].data}: {figures}")
     metrics = [metric for report in reports for metric in report.to_metrics()]
     notes = list(dict.fromkeys(note for report in reports for note in report.notes))
     finish(plan.out, metrics, plan.command, notes)
     return reports
+
+
+def _entry(plan: Plan, entry: Measure) -> Dataset | None:
+    """The data of an ``[[evaluate]]`` entry; None where it is not on this machine, or was learned from."""
+    places = [data_root() / name for name in entry.data]
+    if not all(place.exists() for place in places):
+        return None
+    dataset = read_examples(plan.task, places)
+    if entry.folds:
+        if plan.fold != entry.fold:
+            return None
+        dataset = fold_split(dataset, data_root() / entry.folds, entry.fold)[2]
+    return dataclasses.replace(dataset, name=entry.name or dataset.name)
+
+
+def _held_out(plan: Plan) -> Dataset:
+    everything = read_examples(plan.task, plan.data, split="train")
+    if plan.folds is not None and plan.fold is not None:
+        test = fold_split(everything, plan.folds, plan.fold)[2]
+        return dataclasses.replace(test, name=f"fold {plan.fold} of {test.name.split(' + ')[0]}")
+    for part in ("test", "validation"):
+        with contextlib.suppress(MmdemoError):
+            return read_examples(plan.task, plan.data, split=part)
+    return everything.with_examples((), split=None)
 
 
 def run_folds(plan: Plan, *, say: Say) -> Report:
@@ -340,6 +382,7 @@ def write_plan(plan: Plan, folder: Path) -> None:
 
 
 def versions() -> dict[str, str]:
+    """Of Python and of the libraries that figures depend on."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,

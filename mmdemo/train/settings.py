@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -70,10 +69,15 @@ class TrainSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """One entry of ``[[evaluate]]``: a folder below the data root, and how it is named in the card."""
+    """One entry of ``[[evaluate]]``: folders below the data root, and how they are named in the card.
+
+    ``folds`` is a file of speaker folds below the data root; then only fold ``fold`` is measured.
+    """
 
     data: tuple[str, ...]
     name: str = ""
+    folds: str = ""
+    fold: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +109,7 @@ def read_config(file: Path, overrides: Sequence[str] = ()) -> RunConfig:
         raw = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise MmdemoError(f"{file} cannot be read", error.strerror or str(error)) from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # not TOML, or not even UTF-8
         raise MmdemoError(f"{file} is not valid TOML", str(error)) from None
     for override in overrides:
         _apply(raw, override)
@@ -113,6 +117,7 @@ def read_config(file: Path, overrides: Sequence[str] = ()) -> RunConfig:
     for name in raw:
         if name not in sections:
             raise _unknown(name, sections, f"{file.name} has an unknown section")
+        _check_section(name, raw[name], file.name)
     return RunConfig(
         net=raw.get("net", {}),
         data={k: tuple(v) if isinstance(v, list) else v for k, v in raw.get("data", {}).items()},
@@ -120,6 +125,13 @@ def read_config(file: Path, overrides: Sequence[str] = ()) -> RunConfig:
         card=_record(CardText, raw.get("card", {}), "card"),
         evaluate=tuple(_record(Measure, entry, "evaluate") for entry in raw.get("evaluate", [])),
     )
+
+
+def _check_section(name: str, value: object, where: str) -> None:
+    tables = value if name == "evaluate" and isinstance(value, list) else [value]
+    if (name == "evaluate" and not isinstance(value, list)) or not all(isinstance(table, dict) for table in tables):
+        wanted = "[[evaluate]] entries" if name == "evaluate" else f"a section [{name}]"
+        raise MmdemoError(f"{name} in {where} is not understood", f"it must be {wanted}")
 
 
 def _apply(raw: dict[str, typing.Any], override: str) -> None:
@@ -131,7 +143,10 @@ def _apply(raw: dict[str, typing.Any], override: str) -> None:
         value = tomllib.loads(f"value = {text.strip()}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()  # a bare word is a string
-    raw.setdefault(section, {})[key] = value
+    values = raw.setdefault(section, {})
+    if not isinstance(values, dict):
+        raise MmdemoError(f"--set {override} is not understood", f"{section} is no section with keys")
+    values[key] = value
 
 
 def _record(kind: type[R], values: Mapping[str, object], section: str) -> R:
@@ -151,8 +166,9 @@ def _typed(name: str, value: object, hint: object) -> object:
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(wanted, type) and (not isinstance(value, wanted) or (wanted is int and isinstance(value, bool))):
-        kind = wanted.__name__ if not isinstance(wanted, types.UnionType) else str(wanted)
-        raise MmdemoError(f"{name} must be of type {kind}", f"it is {value!r}")
+        raise MmdemoError(f"{name} must be of type {wanted.__name__}", f"it is {value!r}")
+    if isinstance(value, tuple) and not all(isinstance(item, str) for item in value):
+        raise MmdemoError(f"{name} must be a list of texts", f"it is {list(value)!r}")
     return value
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,11 +20,19 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from mmdemo.core.errors import MmdemoError
 from mmdemo.tasks.base import Task
 from mmdemo.train.settings import TrainSettings
 
 BEST = "best.safetensors"
 EVENTS = "events.jsonl"
+"""One line a step and one an epoch."""
+
+SAID = 20
+"""Steps between two lines for people; their loss is the mean since the last one."""
+
+AVERAGE = "average.safetensors"
+"""In a state to resume from: the running average of the weights, which transformers knows nothing of."""
 
 Report = Callable[[str], None]
 
@@ -41,7 +51,7 @@ class Rows(Dataset[Any]):
 
 
 def run_outputs(
-    task: Task[Any], net: nn.Module, rows: Sequence[Any], *, batch_size: int, device: torch.device, bf16: bool
+    task: Task[Any, Any], net: nn.Module, rows: Sequence[Any], *, batch_size: int, device: torch.device, bf16: bool
 ) -> list[NDArray[np.float32]]:
     """The network's outputs for all rows, in order, in evaluation mode."""
     was = net.training
@@ -71,6 +81,19 @@ class Average:
                 if name in self.shadow:
                     self.shadow[name].lerp_(parameter.detach().float(), 1 - decay)
 
+    def save(self, file: Path) -> None:
+        """Write the average beside the state that it belongs to."""
+        _save({"steps": torch.tensor(self.steps), **{f"shadow.{n}": t.cpu() for n, t in self.shadow.items()}}, file)
+
+    def resume(self, net: nn.Module, file: Path) -> None:
+        """Go on from ``file``; a state that brings no average starts one from its weights."""
+        stored = load_file(file) if file.exists() else {}
+        self.steps = int(stored["steps"]) if stored else 0
+        with torch.no_grad():
+            for name, parameter in net.named_parameters():
+                if name in self.shadow:
+                    self.shadow[name].copy_(stored[f"shadow.{name}"] if stored else parameter)
+
     def swap(self, net: nn.Module) -> None:
         """Exchange the network's weights with the average; called twice, nothing has changed."""
         with torch.no_grad():
@@ -84,12 +107,13 @@ class Average:
 class _Lesson(nn.Module):
     """Network and loss as one module: batch in, loss out, so that mixed precision and data parallelism cover both."""
 
-    def __init__(self, task: Task[Any], net: nn.Module) -> None:
+    def __init__(self, task: Task[Any, Any], net: nn.Module) -> None:
         super().__init__()
         self.task, self.net = task, net
 
     def forward(self, **batch: Tensor) -> Tensor:
-        return self.task.loss(self.net, batch)
+        loss: Tensor = self.task.loss(self.net, batch)
+        return loss
 
 
 class _Trainer(transformers.Trainer):
@@ -112,7 +136,7 @@ class _Trainer(transformers.Trainer):
         return self.optimizer
 
 
-def parameter_groups(task: Task[Any], net: nn.Module, settings: TrainSettings) -> list[dict[str, Any]]:
+def parameter_groups(task: Task[Any, Any], net: nn.Module, settings: TrainSettings) -> list[dict[str, Any]]:
     """One group per learning rate and decay: matrices decay, vectors (norms, biases) do not."""
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in net.named_parameters():
@@ -129,22 +153,38 @@ def parameter_groups(task: Task[Any], net: nn.Module, settings: TrainSettings) -
     ]
 
 
+def _save(tensors: dict[str, Tensor], file: Path) -> None:
+    """Whole or not at all: an interruption leaves the file of before."""
+    part = file.with_name(file.name + ".part")
+    save_file(tensors, part)
+    part.replace(file)
+
+
+def newest_state(folder: Path) -> Path | None:
+    """The newest state to resume from below ``folder``, None where there is none; half-written ones are passed over."""
+    # transformers writes trainer_state.json last
+    states = [file.parent for file in (folder / "state").glob("checkpoint-*/trainer_state.json")]
+    return max(states, key=lambda place: int(place.name.rpartition("-")[2]), default=None)
+
+
 class _Recorder(TrainerCallback):
     """Writes events, validates after every epoch and keeps the best weights."""
 
     def __init__(
         self,
-        task: Task[Any],
+        task: Task[Any, Any],
         net: nn.Module,
         settings: TrainSettings,
         folder: Path,
         validation: Sequence[Any],
         say: Report,
         average: Average | None,
+        resumed: Path | None,
     ) -> None:
         self.task, self.net, self.settings, self.folder, self.validation = task, net, settings, folder, validation
-        self.say, self.average = say, average
+        self.say, self.average, self.resumed = say, average, resumed
         self.started = time.monotonic()
+        self.losses: list[float] = []
         self.best = -math.inf
         events = folder / EVENTS
         if events.exists():
@@ -154,6 +194,18 @@ class _Recorder(TrainerCallback):
     def _event(self, **values: float | int | str) -> None:
         with (self.folder / EVENTS).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"time": round(time.time(), 3), **values}) + "\n")
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
+    ) -> None:
+        if self.resumed is not None:
+            self.say(f"going on from step {state.global_step}")
+            if self.average is not None:
+                self.average.resume(self.net, self.resumed / AVERAGE)
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
+        if self.average is not None:
+            self.average.save(Path(args.output_dir or ".") / f"checkpoint-{state.global_step}" / AVERAGE)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
         if self.average is not None:
@@ -167,9 +219,14 @@ class _Recorder(TrainerCallback):
         self._event(
             step=state.global_step, epoch=round(state.epoch or 0, 4), loss=logs["loss"], rate=logs["learning_rate"]
         )
+        self.losses.append(float(logs["loss"]))
+        if state.global_step % SAID and state.global_step != state.max_steps:
+            return
+        loss = sum(self.losses) / len(self.losses)
+        self.losses.clear()
         done = max(state.global_step, 1)
         left = (time.monotonic() - self.started) / done * (state.max_steps - done)
-        self.say(f"step {done}/{state.max_steps}  loss {float(logs['loss']):.4f}  about {left / 60:.1f} min left")
+        self.say(f"step {done}/{state.max_steps}  loss {loss:.4f}  about {left / 60:.1f} min left")
 
     def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
         net = self.net
@@ -186,7 +243,6 @@ class _Recorder(TrainerCallback):
                 bf16=self.settings.bf16,
             )
             figures = self.task.score(net, outputs, self.validation)
-        self._event(step=state.global_step, epoch=round(state.epoch or 0, 4), **figures)
         value = figures.get(self.task.metric, float(state.global_step))  # without validation the last is kept
         better = value > self.best or not self.settings.keep_best
         text = "  ".join(f"{name} {figure:.4f}" for name, figure in figures.items())
@@ -195,13 +251,15 @@ class _Recorder(TrainerCallback):
         )
         if better:
             self.best = value
-            save_file({n: t.detach().cpu().contiguous() for n, t in net.state_dict().items()}, self.folder / BEST)
+            _save({n: t.detach().cpu().contiguous() for n, t in net.state_dict().items()}, self.folder / BEST)
+        # after the weights: a figure that is written down has its weights beside it
+        self._event(step=state.global_step, epoch=round(state.epoch or 0, 4), **figures)
         if self.average is not None:
             self.average.swap(net)
 
 
 def fit(
-    task: Task[Any],
+    task: Task[Any, Any],
     net: nn.Module,
     train: Sequence[Any],
     validation: Sequence[Any],
@@ -218,11 +276,13 @@ def fit(
         folder: ``trainer/`` of the run; events, best weights and the state to resume from are kept there.
         resume: Go on from the newest state in ``folder`` where there is one.
     """
-    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.set_verbosity(logging.ERROR)
     folder.mkdir(parents=True, exist_ok=True)
     if not resume:
         for name in (EVENTS, BEST):
             (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(folder / "state", ignore_errors=True)  # a later --resume must not find an older run's
+    resumed = newest_state(folder) if resume else None
     steps = math.ceil(len(train) / settings.batch_size / settings.accumulate) * settings.epochs
     arguments = TrainingArguments(
         output_dir=str(folder / "state"),
@@ -236,7 +296,7 @@ def fit(
         seed=settings.seed,
         bf16=settings.bf16,
         use_cpu=device == "cpu",
-        logging_steps=20,
+        logging_steps=1,
         save_strategy="steps",
         save_steps=settings.save_steps,
         save_total_limit=1,
@@ -255,9 +315,14 @@ def fit(
         args=arguments,
         train_dataset=Rows(train),
         data_collator=task.collate,
-        callbacks=[_Recorder(task, net, settings, folder, validation, say, average)],
+        callbacks=[_Recorder(task, net, settings, folder, validation, say, average, resumed)],
     )
     trainer.remove_callback(transformers.PrinterCallback)
-    states = sorted((folder / "state").glob("checkpoint-*"))
-    trainer.train(resume_from_checkpoint=bool(resume and states))
+    trainer.train(resume_from_checkpoint=str(resumed) if resumed is not None else None)
+    if not (folder / BEST).exists():
+        raise MmdemoError(
+            "The training came to nothing",
+            f"its {task.metric} was never a number",
+            "Lower train.learning_rate and look at the data",
+        )
     net.load_state_dict(load_file(folder / BEST), strict=True)

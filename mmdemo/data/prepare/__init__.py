@@ -8,7 +8,7 @@ from mmdemo.data.prepare.ask import answer_shares, prepare_ask
 from mmdemo.data.prepare.bases import STOPWORDS, Bases, Net, Prepare, Prepared, Sources
 from mmdemo.data.prepare.caption import prepare_caption
 from mmdemo.data.prepare.classify import imagenet_names, object_trials, prepare_classify
-from mmdemo.data.prepare.sentiment import prepare_sentiment
+from mmdemo.data.prepare.sentiment import prepare_sentiment, prepare_speech_encoder
 from mmdemo.data.prepare.vision import prepare_vision
 
 __all__ = [
@@ -29,5 +29,6 @@ PREPARE: Mapping[str, Prepare] = {
     "caption": prepare_caption,
     "classify": prepare_classify,
     "sentiment": prepare_sentiment,
+    "speech": prepare_speech_encoder,
 }
 """How each task's rows are made."""

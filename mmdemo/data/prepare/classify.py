@@ -64,8 +64,10 @@ def prepare_classify(sources: Sources, bases: Bases, net: Net, say: Say | None) 
 
     def mean(label: str) -> NDArray[np.float32]:
         vector = text.vectors(list(prompts(label))).mean(axis=0)
-        return vector / np.linalg.norm(vector)
+        unit: NDArray[np.float32] = vector / np.linalg.norm(vector)
+        return unit
 
+    text.vectors([p for label in (*bank, *names) for p in prompts(label)])  # in large batches, kept for what follows
     bank_vectors = np.stack([mean(w) for w in bank])
     name_vectors = torch.from_numpy(np.stack([mean(n) for n in names]))
 

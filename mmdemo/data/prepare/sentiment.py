@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mmdemo.core.config import CheckpointConfig
 from mmdemo.core.errors import MmdemoError
@@ -46,3 +47,11 @@ def prepare_sentiment(sources: Sources, bases: Bases, net: Net, say: Say | None)
     config = CheckpointConfig(task="sentiment", net={**bases.net(net), "labels": len(labels)}, labels=labels)
     net_settings(SpeechConfig, config.net)
     return Prepared(train=train, validation=rows(sources.validation.examples, False), config=config)
+
+
+def prepare_speech_encoder(sources: Sources, bases: Bases, net: Net, say: Say | None) -> Prepared:
+    """The same clips for task "speech", whose labels are not looked at."""
+    prepared = prepare_sentiment(sources, Bases(), {}, say)
+    config = CheckpointConfig(task="speech", net={**net, "labels": 1})
+    net_settings(SpeechConfig, config.net)
+    return replace(prepared, config=config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -25,7 +26,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def pick_device(name: str) -> str:
-    """ "auto" is the GPU where there is one.
+    """The device that a name means; "auto" is the GPU where there is one.
 
     Raises:
         MmdemoError: For a device that this machine lacks.
@@ -77,6 +78,8 @@ def _part(folder: Path, config: CheckpointConfig, role: str) -> Path:
     part = config.parts.get(role)
     if part is None:
         raise MmdemoError(f"{folder.name} cannot be loaded", f"its config.json names no {role} part")
+    if Path(part.name).name != part.name:
+        raise MmdemoError(f"{folder.name} cannot be loaded", f"its {role} part has a path for a name: {part.name}")
     place = registry.part_folder(folder, part.name)
     if not place.is_dir():
         raise MmdemoError(f"{folder.name} cannot be loaded", f"it needs {part.name}, which is not there")
@@ -93,10 +96,11 @@ def _text(folder: Path, config: CheckpointConfig, device: str) -> TextPart:
     return load_text(_part(folder, config, "text"), device=device)
 
 
-def _net(folder: Path, config: CheckpointConfig) -> torch.nn.Module:
+def _net(folder: Path, config: CheckpointConfig) -> Any:
+    """The task's network, filled; its class is the one that the task builds."""
     try:
-        net = TASKS[config.task].build(config)
-    except (TypeError, ValueError) as error:
+        net: torch.nn.Module = TASKS[config.task].build(config)
+    except (TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         raise MmdemoError(f"{folder.name} cannot be loaded", f"its network settings are wrong ({error})") from None
     checkpoint.load_weights(net, folder)
     return net

@@ -1,0 +1,91 @@
+"""Task "speech": distil a speech encoder into a smaller one of our own, without labels; trained, not served."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mmdemo.core.config import Calibration, CheckpointConfig, from_mapping
+from mmdemo.nets.speech import SpeechConfig, SpeechEncoder, level
+from mmdemo.nets.speech_augment import SpeechAugment, add_noise, colour_and_mask
+from mmdemo.nets.speech_distil import SpeechDistiller
+from mmdemo.tasks.base import Batch
+from mmdemo.tasks.sentiment import SentimentRow, SentimentTask, generator
+
+
+class SpeechTask:
+    """Feature distillation; see :class:`mmdemo.tasks.base.Task`. The teacher is base ``speech``."""
+
+    name = "speech"
+    metric = "explained"
+    label_rows: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        # masks would hide from the teacher what it is to explain
+        self.augment = SpeechAugment(masks=0, mix=0.0)
+        self._clips = SentimentTask(augment=self.augment)
+
+    def build(self, config: CheckpointConfig) -> SpeechDistiller:
+        shape = from_mapping(SpeechConfig, config.net)
+        return SpeechDistiller(encoder(shape), encoder(TEACHER), mel_bins=shape.mel_bins)
+
+    def start(self, net: SpeechDistiller, bases: Mapping[str, nn.Module]) -> None:
+        net.teacher.load_state_dict(bases["speech"].state_dict(), strict=True)
+
+    def warm_up(self, net: SpeechDistiller, rows: Sequence[SentimentRow]) -> None:
+        """Nothing: all is learned step by step."""
+
+    def rate(self, net: SpeechDistiller, name: str, base_rate: float, layer_decay: float) -> float:
+        return 1.0
+
+    def collate(self, rows: Sequence[SentimentRow]) -> Batch:
+        return self._clips.collate(rows)
+
+    def _errors(self, net: SpeechDistiller, batch: Batch) -> Tensor:
+        samples, lengths = level(batch["samples"], batch["lengths"]), batch["lengths"]
+        learning = bool(batch["learning"].any())
+        if learning:
+            samples = add_noise(samples, lengths, settings=self.augment, generator=generator())
+        mel, frames = net.mel(samples, lengths)
+        if learning:
+            mel = colour_and_mask(mel, frames, settings=self.augment, generator=generator())
+        errors: Tensor = net(mel, frames)
+        return errors
+
+    def loss(self, net: SpeechDistiller, batch: Batch) -> Tensor:
+        return self._errors(net, batch).mean()
+
+    def outputs(self, net: SpeechDistiller, batch: Batch) -> list[NDArray[np.float32]]:
+        return list(self._errors(net, batch).float().cpu().numpy())
+
+    def score(
+        self, net: SpeechDistiller, outputs: Sequence[NDArray[np.float32]], rows: Sequence[SentimentRow]
+    ) -> dict[str, float]:
+        """Share of the teacher's variance that the student explains, over all states and in the deepest."""
+        errors = np.stack(outputs)
+        return {"explained": float(1 - errors.mean()), "explained_deepest": float(1 - errors[:, -1].mean())}
+
+    def shipped(self, net: SpeechDistiller) -> dict[str, Tensor]:
+        return net.student.state_dict()
+
+    def calibrate(self, outputs: Sequence[NDArray[np.float32]], rows: Sequence[SentimentRow]) -> Calibration:
+        return Calibration()
+
+
+TEACHER = SpeechConfig()
+"""The encoder of whisper-tiny.en."""
+
+
+def encoder(shape: SpeechConfig) -> SpeechEncoder:
+    """A fresh encoder of that shape."""
+    return SpeechEncoder(
+        width=shape.width,
+        heads=shape.heads,
+        layers=shape.layers,
+        inner=shape.inner,
+        mel_bins=shape.mel_bins,
+        dropout=shape.encoder_dropout,
+    )

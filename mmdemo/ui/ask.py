@@ -1,0 +1,128 @@
+"""The tab Ask: a question about a picture, and the earlier ones kept beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from mmdemo.core.types import AskRequest, AskResult
+from mmdemo.serving import jobs
+from mmdemo.ui import answers
+from mmdemo.ui.examples import ASK, EXAMPLES_DIR
+from mmdemo.ui.strings import text
+from mmdemo.ui.wiring import (
+    MODEL_EVENTS,
+    QUICK_EVENTS,
+    Page,
+    first_limit,
+    language_in,
+    notice,
+    picture_or_refuse,
+    raw_file,
+)
+
+KEPT_QUESTIONS = 30
+"""Questions about one picture that stay on the page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked about one uploaded file, oldest first."""
+
+    file: str
+    results: tuple[AskResult, ...]
+
+
+def build(page: Page) -> None:
+    """Lay out the tab and wire it."""
+    words, engines = page.words, page.engines
+    asked = gr.State(None)
+    gr.Markdown(words("ask_intro"), elem_classes="intro")
+    with gr.Row(equal_height=False, elem_classes="bench"):
+        with gr.Column(elem_classes="bring"):
+            image = raw_file(
+                gr.Image(
+                    label=words("picture"),
+                    sources=["upload", "webcam", "clipboard"],
+                    type="filepath",
+                    image_mode=None,
+                    height=340,
+                    placeholder=words("picture_placeholder"),  # type: ignore[arg-type]
+                    elem_id="ask-picture",
+                    buttons=["fullscreen"],
+                )
+            )
+            question = gr.Textbox(
+                label=words("question"),
+                placeholder=words("question_placeholder"),
+                max_lines=3,
+                max_length=300,
+                elem_id="ask-question",
+            )
+            button = gr.Button(words("ask_button"), variant="primary", size="lg", elem_id="ask-button")
+        with gr.Column(elem_classes="answer"):
+            failure = gr.HTML(elem_id="ask-failure")
+            answer = gr.HTML(answers.empty("ask_empty", "en"), elem_id="ask-answer", elem_classes="result")
+            where = gr.Button(words("where_picture"), elem_id="ask-where", elem_classes="where")
+            maps = gr.HTML(elem_id="ask-maps")
+        with gr.Column(elem_classes="try"):
+            samples = gr.Dataset(
+                components=[image, question],
+                samples=[[str(EXAMPLES_DIR / name), asking] for name, asking in ASK],
+                label=words("examples"),
+                headers=["picture", "text"],  # the head is not shown
+                type="index",
+                elem_id="ask-examples",
+                elem_classes="examples",
+            )
+
+    def run(
+        path: str | None, asking: str, model: str | None, device: str, history: Asked | None, request: gr.Request
+    ) -> tuple[Any, ...]:
+        language = language_in(request)
+        try:
+            engine = engines.on(device)
+            picture = picture_or_refuse(path, language)
+            result = jobs.ask(picture, asking, model=model, engine=engine)
+            same = history is not None and history.file == path
+            earlier = history.results if history is not None and same else ()
+            results = (*earlier, result)[-KEPT_QUESTIONS:]
+            limit = first_limit(engine, "ask", result.model)
+            shown = answers.ask(results, limit=limit, notes=picture.notes, language=language)
+        except Exception as error:
+            return notice(error, language), gr.skip(), gr.skip(), gr.skip()
+        return "", shown, "", Asked(path or "", results)
+
+    def clear(path: str | None, history: Asked | None, request: gr.Request) -> tuple[Any, ...]:
+        if history is not None and history.file == path:  # the answer to this very picture is already there
+            return gr.skip(), gr.skip(), gr.skip(), gr.skip()
+        return "", answers.empty("ask_empty", language_in(request)), "", None
+
+    def explain(path: str | None, device: str, history: Asked | None, request: gr.Request) -> tuple[Any, ...]:
+        language = language_in(request)
+        if history is None or history.file != path:
+            return "", answers.trouble_free(text("nothing_to_explain", language))
+        try:
+            picture = picture_or_refuse(path, language)
+            result = history.results[-1]
+            asking = AskRequest(picture=picture, question=result.question)
+            found = engines.on(device).explain("ask", asking, result)
+            return "", answers.maps_over_picture(picture, found, language=language)
+        except Exception as error:
+            return notice(error, language), gr.skip()
+
+    def example(index: int) -> tuple[str, str]:
+        name, asking = ASK[index]
+        return str(EXAMPLES_DIR / name), asking
+
+    given = [image, question, page.models["ask"], page.device, asked]
+    shown = [failure, answer, maps, asked]
+    button.click(run, given, shown, api_name="page_ask", **MODEL_EVENTS)
+    question.submit(run, given, shown, api_name="page_ask_enter", **MODEL_EVENTS)
+    samples.click(example, samples, [image, question], api_name="page_ask_example", **QUICK_EVENTS).then(
+        run, given, shown, api_name="page_ask_example_run", **MODEL_EVENTS
+    )
+    image.change(clear, [image, asked], shown, api_name="page_ask_clear", **QUICK_EVENTS)
+    where.click(explain, [image, page.device, asked], [failure, maps], api_name="page_ask_where", **MODEL_EVENTS)

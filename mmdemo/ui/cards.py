@@ -1,0 +1,43 @@
+"""A model's card as Markdown for the page: figures, licence and limits first, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+import re
+
+from mmdemo.core.types import Card
+
+_FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
+_REMOTE_IMAGE = re.compile(r"!\[([^\]]*)\]\(\s*(?:https?:)?//[^)]*\)")
+_TAG = re.compile(r"<(?=[A-Za-z/!])")
+
+
+def size_text(size: int) -> str:
+    """Bytes as people read them."""
+    if size >= 1_000_000:
+        return f"{size / 1_000_000:.1f} MB"
+    return f"{max(size, 0) / 1_000:.0f} kB"
+
+
+def card_markdown(card: Card | None) -> str:
+    """The card, without front matter, remote pictures and markup; "" when there is no model."""
+    if card is None:
+        return ""
+    facts = [f"**{card.id}**", card.source]
+    if card.parameters:
+        facts.append(f"{card.parameters / 1e6:.1f} M parameters")
+    if card.size:
+        facts.append(size_text(card.size))
+    facts.append(f"licence of the weights: {card.licence}")
+    parts = [" · ".join(part for part in facts if part), card.summary]
+    if card.limits:
+        parts.append("\n".join(f"- {limit}" for limit in card.limits))
+    if card.metrics:
+        rows = [
+            f"| {one.name} | {one.value:.3f} | {one.low:.3f} – {one.high:.3f} | {one.n} | {one.data} |"
+            for one in card.metrics
+        ]
+        parts.append("\n".join(["| figure | value | 95 % interval | n | data |", "|---|---|---|---|---|", *rows]))
+    body = _REMOTE_IMAGE.sub(r"\1", _FRONT_MATTER.sub("", card.text.replace("\r\n", "\n"))).strip()
+    if body:
+        parts.append("---\n\n" + body)
+    return _TAG.sub("&lt;", "\n\n".join(part for part in parts if part))

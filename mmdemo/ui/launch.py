@@ -1,0 +1,272 @@
+"""From flags to a served page: installation check, port, profile for others, share link, warm models."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.metadata
+import ipaddress
+import logging
+import signal
+import socket
+import sys
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mmdemo.core.errors import MmdemoError
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+    from mmdemo.serving.engine import Engine
+
+log = logging.getLogger("mmdemo")
+
+DEFAULT_PORT = 7860
+PORTS_TRIED = 100
+OLDEST_PYTHON = (3, 11)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line said. ``port`` None means the first free one from :data:`DEFAULT_PORT`."""
+
+    host: str = "127.0.0.1"
+    port: int | None = None
+    device: str = "auto"
+    share: bool = False
+    auth: tuple[str, str] | None = None
+    public: bool = False
+    mcp: bool = False
+
+    @property
+    def reachable(self) -> bool:
+        """Whether other machines can reach the host."""
+        try:
+            return not ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host.lower() != "localhost"
+
+    @property
+    def public_because(self) -> str:
+        """Why the page is built for others, "" when it is not."""
+        if self.share:
+            return "--share lets others in"
+        if self.public:
+            return "--public was given"
+        if self.reachable and self.auth is None:
+            return f"others can reach {self.host} and there is no --auth"
+        return ""
+
+
+def parse_auth(value: str | None) -> tuple[str, str] | None:
+    """``USER:PASSWORD`` in two.
+
+    Raises:
+        MmdemoError: One of them is missing.
+    """
+    if value is None:
+        return None
+    user, _, password = value.partition(":")
+    if not user or not password:
+        raise MmdemoError("--auth cannot be used", "it needs a user and a password", "Write --auth USER:PASSWORD")
+    return user, password
+
+
+def check_installation() -> None:
+    """Refuse a Python or a pair of torch and torchvision that cannot work, before anything heavy is imported.
+
+    Raises:
+        MmdemoError: Says what to install.
+    """
+    if sys.version_info < OLDEST_PYTHON:
+        have = f"{sys.version_info.major}.{sys.version_info.minor}"
+        need = ".".join(map(str, OLDEST_PYTHON))
+        raise MmdemoError(
+            "This Python is too old", f"it is {have} and {need} is needed", "Make the environment with a newer one"
+        )
+    again = "Install both together: python -m pip install -r requirements.txt"
+    try:
+        torch = importlib.metadata.version("torch")
+        torchvision = importlib.metadata.version("torchvision")
+        wanted = importlib.metadata.requires("torchvision") or []
+    except importlib.metadata.PackageNotFoundError as error:
+        raise MmdemoError(f"{error.name} is not installed", "", again) from None
+    pinned = next(
+        (entry.partition("==")[2].split(";")[0].strip() for entry in wanted if entry.startswith("torch==")), ""
+    )
+    number, _, build = torch.partition("+")
+    if pinned and number != pinned.partition("+")[0]:
+        raise MmdemoError(
+            "torch and torchvision do not belong together",
+            f"torchvision {torchvision} is made for torch {pinned} and torch {torch} is installed",
+            again,
+        )
+    if build != torchvision.partition("+")[2]:  # wheels of two indexes; some such pairs fail at import
+        try:
+            importlib.import_module("torchvision")
+        except Exception as error:
+            raise MmdemoError(
+                "torch and torchvision do not work together",
+                f"torch {torch} and torchvision {torchvision} come from two different builds",
+                "Install both from the same index: python -m pip install --force-reinstall torch torchvision",
+            ) from error
+
+
+def find_port(host: str, port: int | None) -> int:
+    """The given port, or the first free one from :data:`DEFAULT_PORT`.
+
+    Raises:
+        MmdemoError: The given port is taken, or none is free.
+    """
+    for candidate in [port] if port is not None else range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            if sys.platform != "win32":
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, candidate))
+            except (OSError, OverflowError) as error:
+                reason = str(getattr(error, "strerror", "") or error)
+                continue
+        return candidate
+    if port is not None:
+        raise MmdemoError(
+            f"Port {port} of {host} cannot be used", reason.lower(), "Choose another --port, or leave it out"
+        )
+    last = DEFAULT_PORT + PORTS_TRIED - 1
+    raise MmdemoError(
+        f"No port of {host} from {DEFAULT_PORT} to {last} is free", reason.lower(), "Give one with --port"
+    )
+
+
+def warm(engine: Engine) -> None:
+    """Load the default models in the order of the tabs, so that the first answers do not wait for it."""
+    import numpy as np
+
+    from mmdemo.core.types import SAMPLE_RATE
+    from mmdemo.serving import jobs
+
+    picture = np.full((64, 64, 3), 127, dtype=np.uint8)
+    tone = np.sin(np.arange(SAMPLE_RATE) * 0.05).astype(np.float32) * 0.1
+    steps = (
+        ("ask", lambda: jobs.ask(picture, "what is this?", engine=engine)),
+        ("classify", lambda: jobs.classify(picture, "cat, dog", engine=engine)),
+        ("caption", lambda: jobs.caption(picture, n=1, max_words=3, engine=engine)),
+        ("sentiment", lambda: jobs.sentiment((SAMPLE_RATE, tone), engine=engine)),
+    )
+    for task, step in steps:
+        try:
+            step()
+        except MmdemoError as error:
+            log.warning("%s: %s", task, error)
+        except Exception:  # a page without one model is still a page; each answer says it again in plain words
+            log.exception("the model for %s could not be prepared", task)
+
+
+def open_share_link(demo: gr.Blocks, host: str, port: int, local: str) -> None:
+    """Ask gradio's tunnel for a public address and print it, or say plainly that there is none.
+
+    Runs beside the page that is already served: the tunnel's own time limits (half a minute for each of its three
+    steps) never keep anybody waiting.
+    """
+    from gradio import networking
+
+    try:
+        address = networking.setup_tunnel(
+            local_host=host,
+            local_port=port,
+            share_token=demo.share_token,
+            share_server_address=None,
+            share_server_tls_certificate=None,
+        )
+    except Exception as error:
+        log.debug("no tunnel", exc_info=error)
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        say(f"No public link could be made: {reason.rstrip('.')}. The page goes on at {local}")
+        return
+    say(f"Public link for up to a week, for everybody who has it: {address.replace('http://', 'https://', 1)}")
+
+
+def _wait_until_stopped() -> None:
+    """Return when the person presses Ctrl+C or the process is asked to end."""
+    stop = threading.Event()
+    with contextlib.suppress(ValueError):  # only the main thread may set it; elsewhere the default stays
+        signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    with contextlib.suppress(KeyboardInterrupt):
+        while not stop.wait(0.5):
+            pass
+
+
+def say(sentence: str) -> None:
+    """One line for the person at the terminal."""
+    print(sentence, flush=True)  # noqa: T201
+
+
+def serve(options: Options) -> None:
+    """Build the page, serve it, and stay until it is stopped.
+
+    Raises:
+        MmdemoError: The installation or the port cannot be used.
+    """
+    check_installation()
+    port = find_port(options.host, options.port)
+    from starlette.middleware import Middleware
+
+    from mmdemo.core.settings import ROOT, cache_root, checkpoints_root, data_root
+    from mmdemo.serving.engine import Engine
+    from mmdemo.ui.api import answer_assistants_in_json
+    from mmdemo.ui.examples import EXAMPLES_DIR
+    from mmdemo.ui.page import MAX_UPLOAD_MB, MAX_UPLOAD_MB_PUBLIC, build_page, build_words
+    from mmdemo.ui.public import MCP_ADDRESSES, OPEN_ADDRESSES, Gate
+    from mmdemo.ui.theme import CSS, HEAD, build_theme
+
+    public = bool(options.public_because)
+    if public:
+        say(f"Profile for others ({options.public_because}): inference only, listed models only, smaller uploads.")
+    engine = Engine(device=options.device, public=public)
+    words = build_words(public=public)
+    demo = build_page(engine, public=public, device=options.device, words=words)
+    addresses = OPEN_ADDRESSES + (MCP_ADDRESSES if options.mcp else ())
+    gate = [Middleware(Gate, addresses=addresses)] if public else []
+    try:
+        _, local, _ = demo.launch(
+            server_name=options.host,
+            server_port=port,
+            auth=options.auth,
+            share=False,  # the link is made beside the served page, see open_share_link
+            quiet=True,
+            inline=False,
+            _frontend=False,  # no request to itself with a limit of 3 s, which a busy machine or a proxy fails
+            prevent_thread_lock=True,
+            show_error=False,
+            ssr_mode=False,
+            pwa=False,
+            enable_monitoring=False,
+            run_history=False,
+            mcp_server=options.mcp,
+            footer_links=["api", "settings"],
+            max_file_size=(MAX_UPLOAD_MB_PUBLIC if public else MAX_UPLOAD_MB) * 1_000_000,
+            allowed_paths=[str(EXAMPLES_DIR)],
+            blocked_paths=[str(path) for path in (checkpoints_root(), data_root(), cache_root(), ROOT / ".git")],
+            app_kwargs={"middleware": gate},
+            i18n=words,
+            theme=build_theme(),
+            css=CSS,
+            head=HEAD,
+        )
+        local = local.rstrip("/")
+        say(f"mmdemo answers at {local} (stop it with Ctrl+C)")
+        threading.Thread(target=warm, args=(engine,), name="warm", daemon=True).start()
+        if options.mcp:
+            answer_assistants_in_json(demo)
+            say(f"Tools for assistants (MCP, streamable HTTP): {local}/gradio_api/mcp/")
+        if options.share:
+            say("Asking for a public link …")
+            arguments = (demo, options.host, port, local)
+            threading.Thread(target=open_share_link, args=arguments, name="share", daemon=True).start()
+        _wait_until_stopped()
+    finally:
+        demo.close(verbose=False)
+        engine.close()

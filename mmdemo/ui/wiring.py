@@ -1,0 +1,201 @@
+"""What every tab needs: engines by device, words, raw files, failures in place, and events that share one queue."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import gradio as gr
+from gradio import processing_utils
+from gradio.components import Component
+from gradio_client import utils as client_utils
+
+from mmdemo.core.errors import MmdemoError
+from mmdemo.core.types import Card, Picture, Sound
+from mmdemo.media.audio import load_sound
+from mmdemo.media.image import load_picture
+from mmdemo.serving.engine import Engine
+from mmdemo.ui import answers
+from mmdemo.ui.strings import Language, language_of, text
+
+log = logging.getLogger("mmdemo.ui")
+
+AnyComponent = TypeVar("AnyComponent", bound=Component)
+
+MODEL_EVENTS: Mapping[str, Any] = {
+    "concurrency_id": "model",
+    "concurrency_limit": 4,  # what arrives together can meet in one batch; more would only wait inside
+    "show_progress": "minimal",
+    "api_visibility": "private",
+}
+"""Settings of every page event that asks a model: one shared lane in the queue."""
+
+QUICK_EVENTS: Mapping[str, Any] = {
+    "queue": False,
+    "show_progress": "hidden",
+    "api_visibility": "private",
+}
+"""Settings of page events that only clear or fill in something."""
+
+
+class Engines:
+    """One engine per device, each made when it is first asked for.
+
+    Args:
+        engine: The engine for ``device``.
+        device: What the page was started with.
+        public: Whether only that one device may be used.
+    """
+
+    def __init__(self, engine: Engine, *, device: str, public: bool) -> None:
+        self.default = engine
+        self.device = device
+        self.public = public
+        self._made: dict[str, Engine] = {device: engine}
+        self._lock = threading.Lock()
+
+    def on(self, device: str | None) -> Engine:
+        """The engine for a device chosen on the page; the one of the start when none was."""
+        if self.public or not device or device == self.device:
+            return self.default
+        with self._lock:
+            if device not in self._made:
+                self._made[device] = Engine(device=device)
+            return self._made[device]
+
+    def devices(self) -> list[str]:
+        """What can be chosen: the device of the start, then the others that this machine has."""
+        found = [self.device]
+        if not self.public:
+            found += [name for name in ("cpu", *accelerators()) if name not in found]
+        return found
+
+
+def accelerators() -> tuple[str, ...]:
+    """``cuda`` and ``mps`` where torch finds them."""
+    import torch  # seconds of import; the page is already served when this is first called
+
+    names = []
+    if torch.cuda.is_available():
+        names.append("cuda")
+    if torch.backends.mps.is_available():
+        names.append("mps")
+    return tuple(names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """What the tabs are built from.
+
+    Attributes:
+        engines: Who answers.
+        public: Whether strangers use the page.
+        words: Turns a key into words that the browser translates.
+        models: The model list of each task.
+        device: The device list.
+    """
+
+    engines: Engines
+    public: bool
+    words: gr.I18n
+    models: Mapping[str, gr.Dropdown]
+    device: gr.Dropdown
+
+
+def raw_file(component: AnyComponent) -> AnyComponent:
+    """Let ``media/`` do all decoding: the component hands the uploaded file over untouched, and opens no address.
+
+    Gradio would otherwise open pictures itself, with its own errors and conversions, and fetch any ``http:`` address
+    that an API caller writes in place of a file.
+    """
+
+    def keep_path(payload: Any) -> Any:
+        if isinstance(payload, list) or hasattr(payload, "root"):
+            return [keep_path(item) for item in (payload if isinstance(payload, list) else payload.root)]
+        path: str | None = getattr(payload, "path", None)
+        address = getattr(payload, "url", None) or ""
+        if not path and address.startswith("data:"):  # what programs send that have no file
+            return processing_utils.save_base64_to_cache(address, component.GRADIO_CACHE)
+        return path
+
+    move = component.async_move_resource_to_block_cache
+
+    async def refuse_addresses(source: Any) -> str | None:
+        if client_utils.is_http_url_like(str(source)):
+            raise gr.Error(text("no_addresses", "en"), print_exception=False)
+        return await move(source)
+
+    # on the instance: a subclass would make gradio write a .pyi file into the package
+    setattr(component, "preprocess", keep_path)  # noqa: B010
+    setattr(component, "async_move_resource_to_block_cache", refuse_addresses)  # noqa: B010
+    return component
+
+
+@functools.lru_cache(maxsize=16)
+def picture_in(path: str) -> Picture:
+    """The decoded picture of an uploaded file; gradio names uploads by their content, so a path means one picture."""
+    return load_picture(path)
+
+
+@functools.lru_cache(maxsize=8)
+def sound_in(path: str) -> Sound:
+    """The decoded clip of an uploaded file."""
+    return load_sound(path)
+
+
+def picture_or_refuse(path: str | None, language: Language) -> Picture:
+    """The picture, or one sentence that there is none."""
+    if not path:
+        raise MmdemoError(text("no_picture", language), "", text("no_picture_try", language))
+    return picture_in(path)
+
+
+def sound_or_refuse(path: str | None, language: Language) -> Sound:
+    """The clip, or one sentence that there is none."""
+    if not path:
+        raise MmdemoError(text("no_recording", language), "", text("no_recording_try", language))
+    return sound_in(path)
+
+
+def language_in(request: gr.Request | None) -> Language:
+    """The language that the visitor's browser asks for."""
+    return language_of(request.headers.get("accept-language") if request is not None else None)
+
+
+def in_words(error: Exception, language: Language) -> str:
+    """One sentence for a failure; the traceback of an unexpected one goes to the log only."""
+    if isinstance(error, MmdemoError):
+        return str(error)
+    log.error("unexpected failure while answering", exc_info=error)
+    return text("unexpected", language)
+
+
+def notice(error: Exception, language: Language) -> str:
+    """The failure as a panel for the page."""
+    return answers.trouble(in_words(error, language), language)
+
+
+def first_limit(engine: Engine, task: str, model: str) -> str:
+    """The model's first known limit, "" where its card names none."""
+    try:
+        limits = engine.card(task, model).limits
+    except MmdemoError:
+        return ""
+    return limits[0] if limits else ""
+
+
+def model_ids(engine: Engine, task: str) -> list[str]:
+    """Ids that can be chosen for a task."""
+    return [card.id for card in engine.cards(task)]
+
+
+def card_or_none(engine: Engine, task: str, model: str | None) -> Card | None:
+    """The card of a model, None while there is none."""
+    try:
+        return engine.card(task, model)
+    except MmdemoError:
+        return None

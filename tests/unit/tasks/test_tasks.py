@@ -1,0 +1,178 @@
+"""What every task promises: batches, a loss that can be driven down, figures, what moves and what does not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mmdemo.core.config import Calibration
+from mmdemo.nets.decoder import END, PAD, START, UNKNOWN
+from mmdemo.tasks import TASKS
+from mmdemo.tasks.ask import MOST_QUESTIONS, Asked, AskRow, learn_answers
+from mmdemo.tasks.caption import SPECIAL_NAMES, CaptionRow, CaptionTask, decode, encode, learn_words
+from mmdemo.tasks.sentiment import SentimentTask
+from tests.unit.tasks.made import CONFIGS, COUNT, ROWS, ask_rows, caption_rows
+
+ALL = sorted(ROWS)
+ENOUGH = {"ask": (60, 0.1), "caption": (140, 0.1), "classify": (100, 0.1), "sentiment": (40, 0.3), "vision": (12, None)}
+"""Steps, and the loss that eight examples can be brought to; the vision task's holds a part that cannot vanish."""
+
+
+def plain(name: str):  # type: ignore[no-untyped-def]
+    """The task without label smoothing, whose loss has no floor above 0."""
+    return {"caption": CaptionTask(smoothing=0.0), "sentiment": SentimentTask(smoothing=0.0)}.get(name, TASKS[name])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_eight_examples_can_be_learned_by_heart(name: str) -> None:
+    torch.manual_seed(0)
+    task, rows = plain(name), ROWS[name]()
+    net = task.build(CONFIGS[name]).train()
+    before = {n: p.detach().clone() for n, p in net.state_dict().items()}
+    trainable = {n for n, p in net.named_parameters() if p.requires_grad}
+    optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=5e-3)
+    steps, wanted = ENOUGH[name]
+    losses = []
+    for _ in range(steps):
+        loss = task.loss(net, task.collate(rows))
+        assert loss.ndim == 0
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < (wanted if wanted is not None else losses[0] / 2)
+
+    after = net.state_dict()
+    still = {n for n in trainable if torch.equal(after[n], before[n])}
+    assert not still, f"never moved: {sorted(still)}"
+    frozen = {n for n, _ in net.named_parameters()} - trainable
+    assert all(torch.equal(after[n], before[n]) for n in frozen)
+    assert bool(frozen) is (name == "vision")
+    if name == "vision":
+        assert any(n.startswith("trunk.net.blocks.6.") for n in trainable)
+        assert all(n.startswith("trunk.net.") for n in frozen)
+        running = [n for n in before if "running_" in n or "num_batches" in n]
+        assert running
+        assert all(torch.equal(after[n], before[n]) for n in running)
+
+    figures = score(name, net)
+    if name != "vision":
+        assert figures[task.metric] > (0.99 if name != "caption" else -0.2)
+
+
+def score(name: str, net: torch.nn.Module) -> dict[str, float]:
+    task, rows = TASKS[name], ROWS[name]()
+    net.eval()
+    outputs = []
+    with torch.inference_mode():
+        for start in range(0, len(rows), 3):  # batches that do not divide the rows
+            outputs += task.outputs(net, task.collate(rows[start : start + 3]))
+    assert len(outputs) == len(rows)
+    with torch.inference_mode():
+        whole = task.outputs(net, task.collate(rows))
+    for one, other in zip(outputs, whole, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-4, rtol=1e-3)
+    calibration = task.calibrate(outputs, rows)
+    assert isinstance(calibration, Calibration)
+    assert calibration.temperature > 0
+    figures = task.score(net, outputs, rows)
+    assert task.metric in figures
+    return figures
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_ships_fills_a_fresh_network(name: str) -> None:
+    task = TASKS[name]
+    net = task.build(CONFIGS[name])
+    shipped = task.shipped(net)
+    target = net.trunk if name == "vision" else net
+    assert shipped.keys() == target.state_dict().keys()
+    for row_name in task.label_rows:
+        assert len(net.state_dict()[row_name]) == len(CONFIGS[name].labels)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_rates_are_factors(name: str) -> None:
+    task = TASKS[name]
+    net = task.build(CONFIGS[name])
+    rates = {n: task.rate(net, n, 0.5, 0.5) for n, p in net.named_parameters() if p.requires_grad}
+    assert all(0 < rate <= 1 for rate in rates.values())
+    assert max(rates.values()) == 1
+    if name == "sentiment":
+        assert rates["encoder.conv1.weight"] == 0.25
+        assert rates["encoder.layers.0.fc1.weight"] == 0.5
+
+
+# ---------------------------------------------------------------- ask
+
+
+def test_answers_are_learned_by_how_often_they_were_given() -> None:
+    given = ["yes"] * 3 + ["dog"] * 2 + ["cat"] * 2 + ["owl"]
+    assert learn_answers(given, least=2, most=10) == ("yes", "dog", "cat")
+    assert learn_answers(given, least=1, most=2) == ("yes", "dog")
+
+
+def test_ask_counts_the_credit_of_the_best_answer() -> None:
+    task = TASKS["ask"]
+    states = np.zeros((2, 12), np.float16)
+    asked = (
+        Asked(states=states, target={0: 1.0}, right={0: 1.0}),
+        Asked(states=states, target={0: 0.6, 1: 0.4}, right={0: 1.0, 1: 2 / 3}),
+        Asked(states=states, target={}, right={}),  # answered with a word that was not learned
+    )
+    rows = [
+        AskRow(views=(np.zeros((6, 2, 2), np.uint8),), questions=asked[:1], learning=False),
+        AskRow(views=(np.zeros((6, 2, 2), np.uint8),), questions=asked[1:], learning=False),
+    ]
+    outputs = [np.array([[9, 0, 0]], np.float32), np.array([[0, 9, 0], [9, 0, 0]], np.float32)]
+    assert task.score(None, outputs, rows) == {"accuracy": pytest.approx((1 + 2 / 3 + 0) / 3)}
+
+
+def test_a_picture_with_many_questions_shows_a_few_at_a_time() -> None:
+    task = TASKS["ask"]
+    row = ask_rows()[0]
+    many = AskRow(views=row.views, questions=row.questions * 10, learning=True)
+    assert len(task.collate([many])["picture"]) == MOST_QUESTIONS
+    kept = AskRow(views=row.views, questions=row.questions * 10, learning=False)
+    batch = task.collate([kept, row])
+    assert batch["picture"].tolist() == [0] * 20 + [1] * 2
+    assert batch["mask"].sum(dim=1).tolist() == [3, 5] * 11
+
+
+# ---------------------------------------------------------------- caption
+
+
+def test_words_are_learned_and_unknown_ones_are_never_taught() -> None:
+    names = learn_words(["A dog and a dog.", "a dog sits"], least=2)
+    assert names == (*SPECIAL_NAMES, "dog", "a") or names == (*SPECIAL_NAMES, "a", "dog")
+    index = {name: i for i, name in enumerate(names)}
+    assert encode("A dog sits", index) == (index["a"], index["dog"], UNKNOWN)
+    assert decode((index["a"], index["dog"]), names) == "A dog."
+    assert decode((), names) == ""
+
+
+def test_caption_batches_begin_end_and_pad() -> None:
+    rows = caption_rows()[:3]
+    words = TASKS["caption"].collate(rows)["words"]
+    assert words.shape == (3, 7)
+    assert words[:, 0].tolist() == [START] * 3
+    for row, line in zip(rows, words.tolist(), strict=True):
+        caption = row.captions[0]
+        assert tuple(line[1 : len(caption) + 1]) == caption
+        assert line[len(caption) + 1] == END
+        assert set(line[len(caption) + 2 :]) <= {PAD}
+
+
+def test_unknown_words_are_passed_over_in_the_loss() -> None:
+    torch.manual_seed(0)
+    task = CaptionTask(smoothing=0.0)
+    net = task.build(CONFIGS["caption"]).eval().requires_grad_(False)
+    view = caption_rows()[0].views
+    known, unknown = (CaptionRow(views=view, captions=((5, word),)) for word in (6, UNKNOWN))
+    (_, counted), (_, fewer) = (task.outputs(net, task.collate([row]))[0] for row in (known, unknown))
+    assert (counted, fewer) == (3, 2)
+
+
+def test_eight_rows() -> None:
+    assert all(len(make()) == COUNT for make in ROWS.values())
