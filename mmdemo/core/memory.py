@@ -25,4 +25,5 @@ def keep_freed_memory(*, most: int = 1 << 30) -> bool:
     except (OSError, AttributeError):
         return False
     values = ((M_MMAP_THRESHOLD, most), (M_TRIM_THRESHOLD, most), (M_TOP_PAD, 64 << 20))
-    return all([bool(mallopt(name, value)) for name, value in values])
+    done = [bool(mallopt(name, value)) for name, value in values]
+    return all(done)

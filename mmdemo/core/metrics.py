@@ -63,7 +63,8 @@ def class_recalls(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """Recall of each label from a confusion matrix, (K,); NaN where the label has no row."""
     rows = matrix.sum(axis=1)
     right = np.diagonal(matrix)
-    return np.divide(right, rows, out=np.full(len(rows), np.nan), where=rows > 0)
+    recalls: NDArray[np.float64] = np.divide(right, rows, out=np.full(len(rows), np.nan), where=rows > 0)
+    return recalls
 
 
 def unweighted_accuracy(predicted: Ints, target: Ints, k: int, weights: Floats | None = None) -> float:

@@ -127,6 +127,8 @@ def write(
         save_file(dict(packed), fresh / WEIGHTS, metadata={"format": "pt"})
         for name, text in {"config.json": config.to_json(), **(extra or {})}.items():
             (fresh / name).write_text(text, encoding="utf-8")
+        # safetensors lets nobody but the owner read what it writes
+        (fresh / WEIGHTS).chmod((fresh / "config.json").stat().st_mode & 0o777)
         for file in fresh.iterdir():
             _fsync(file)
     except OSError as error:

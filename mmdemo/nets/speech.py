@@ -332,8 +332,8 @@ class EmotionNet(nn.Module):
         return self.classify(*self.mel(level(samples, lengths), lengths))
 
     def features(self, mel: Tensor, frames: Tensor) -> Tensor:
-        """Pooled features (B, 2 W (L + 1)), not yet standardised, from log-mel frames (B, M, F) and their counts (B,)."""
-        pooled, _ = self.pooling(*self.encoder(mel, frames))
+        """Pooled features (B, 2 W (L + 1)), not yet standardised, of log-mel frames (B, M, F) and their counts (B,)."""
+        pooled: Tensor = self.pooling(*self.encoder(mel, frames))[0]
         return pooled
 
     def classify(self, mel: Tensor, frames: Tensor) -> EmotionOutput:

@@ -30,9 +30,9 @@ class SpeechDistiller(nn.Module):
         self.project = nn.ModuleList(nn.Linear(student.width, teacher.width) for _ in range(len(student.layers) + 1))
 
     def forward(self, mel: Tensor, frames: Tensor) -> Tensor:
-        """Args: mel (B, M, F) and the frames of each clip (B,). Returns each clip's mean squared error by state (B, L + 1).
+        """Each clip's mean squared error by state, (B, L + 1), of log-mel frames (B, M, F) and their counts (B,).
 
-        Normalised tokens have variance 1, so 1 means that nothing was learned.
+        Normalised tokens have variance 1, so an error of 1 means that nothing was learned.
         """
         with torch.no_grad():
             self.teacher.eval()

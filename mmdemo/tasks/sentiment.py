@@ -89,11 +89,11 @@ class SentimentTask:
         def closure() -> Tensor:
             optimizer.zero_grad()
             loss = nn.functional.cross_entropy(x @ weight.T + bias, y) + RIDGE * weight.square().sum()
-            loss.backward()
+            torch.autograd.backward(loss)
             return loss
 
         with torch.inference_mode(False), torch.enable_grad():
-            optimizer.step(closure)
+            optimizer.step(closure)  # type: ignore[no-untyped-call]  # torch gives it no types
         with torch.no_grad():
             net.classifier.weight.copy_(weight)
             net.classifier.bias.copy_(bias)

@@ -140,8 +140,10 @@ def parameter_groups(task: Task[Any, Any], net: nn.Module, settings: TrainSettin
     """One group per learning rate and decay: matrices decay, vectors (norms, biases) do not."""
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in net.named_parameters():
+        scale = task.rate(net, name, settings.base_rate, settings.layer_decay)
+        if scale == 0:
+            parameter.requires_grad_(False)  # a rate of 0 means frozen, and what is frozen needs no gradient
         if parameter.requires_grad:
-            scale = task.rate(net, name, settings.base_rate, settings.layer_decay)
             groups.setdefault((scale, parameter.ndim >= 2), []).append(parameter)
     return [
         {

@@ -40,6 +40,8 @@ def test_what_was_written_comes_back(tmp_path: Path) -> None:
     checkpoint.load_weights(other, tmp_path / "c")
     for name, tensor in net.state_dict().items():
         assert torch.equal(other.state_dict()[name], tensor.half().float()), name
+    modes = {file.stat().st_mode for file in (tmp_path / "c").iterdir()}
+    assert len(modes) == 1
     # a second time nothing is rounded any more
     checkpoint.write(tmp_path / "d", CONFIG, checkpoint.pack(other.state_dict()))
     assert checkpoint.weights_hash(tmp_path / "d") == checkpoint.weights_hash(tmp_path / "c")

@@ -1,0 +1,53 @@
+"""From examples to rows: how right an answer is, and the made trials that Classify is calibrated by."""
+
+from __future__ import annotations
+
+import pytest
+
+from mmdemo.core.config import CheckpointConfig
+from mmdemo.core.errors import MmdemoError
+from mmdemo.data.prepare import Bases, answer_shares, object_trials
+from mmdemo.data.read import Example
+
+
+def test_how_right_an_answer_is() -> None:
+    ten = ("Yes",) * 2 + ("yes.",) * 3 + ("no",) * 2 + ("maybe",) * 3
+    assert answer_shares(Example(file=None, answers=ten)) == {"yes": 1.0, "no": pytest.approx(2 / 3), "maybe": 1.0}
+    scored = Example(file=None, answer="a dog", answer_scores={"a dog": 0.75, "cat": 0.25})
+    assert answer_shares(scored) == {"dog": 0.75, "cat": 0.25}
+    assert answer_shares(Example(file=None, answer="The Dog")) == {"dog": 1.0}
+    assert answer_shares(Example(file=None)) == {}
+
+
+def test_labels_of_the_base_come_first_and_stay() -> None:
+    same = CheckpointConfig(task="ask", net={"width": 16, "layers": 1}, labels=("dog", "cat"))
+    bases = Bases(same=same)
+    assert bases.labels(("owl", "cat")) == ("dog", "cat", "owl")
+    assert bases.net({"layers": 2}) == {"width": 16, "layers": 2}
+    assert Bases().labels(("owl",)) == ("owl",)
+    with pytest.raises(MmdemoError, match="needs a picture trunk"):
+        bases.need_vision()
+    with pytest.raises(MmdemoError, match="needs a text encoder"):
+        bases.need_text()
+
+
+def test_trials_have_a_right_label_or_none() -> None:
+    things = ("dog", "car", "boat", "horse", "pizza")
+    captions = {
+        f"{i}.jpg": (f"A {thing} in the picture.", f"There is a {thing}.", f"A {thing} alone.")
+        for i, thing in enumerate(things * 4)
+    }
+    found = object_trials(captions, seed=0)
+    assert len(found) == len(captions)
+    assert found == object_trials(captions, seed=0)
+    made = [(trial, thing) for trials, thing in zip(found, things * 4, strict=True) for trial in trials]
+    assert len(made) > len(captions)
+    for (labels, right), thing in made:
+        assert len(set(labels)) == len(labels)
+        if right < len(labels):
+            assert labels[right] == thing
+            assert list(labels).count(thing) == 1
+        else:
+            assert right == len(labels)
+            assert thing not in labels
+    assert {right < len(labels) for (labels, right), _ in made} == {True, False}
