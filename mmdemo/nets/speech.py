@@ -34,8 +34,9 @@ class SpeechConfig:
     """Settings of :class:`EmotionNet`.
 
     Attributes:
-        width: Width of the encoder's states, a multiple of ``heads`` and even.
+        width: Width of the encoder's states, even.
         heads: Attention heads of every layer.
+        head_width: Width of one head; 0 means ``width / heads``. A pruned encoder keeps the width of its heads.
         layers: Encoder layers; fewer than the base has means its first ones.
         inner: Width of the feed-forward blocks.
         mel_bins: Mel bins of the front end.
@@ -47,6 +48,7 @@ class SpeechConfig:
 
     width: int = 384
     heads: int = 6
+    head_width: int = 0
     layers: int = 4
     inner: int = 1536
     mel_bins: int = 80
@@ -136,35 +138,36 @@ class LogMel(nn.Module):
 class SelfAttention(nn.Module):
     """Multi-head self-attention; keys have no bias, as in Whisper."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, head_width: int = 0) -> None:
         super().__init__()
-        if width % heads:
+        if not head_width and width % heads:
             raise ValueError(f"width {width} is not a multiple of {heads} heads")
         self.heads = heads
-        self.q_proj = nn.Linear(width, width)
-        self.k_proj = nn.Linear(width, width, bias=False)
-        self.v_proj = nn.Linear(width, width)
-        self.out_proj = nn.Linear(width, width)
+        inner = heads * (head_width or width // heads)
+        self.q_proj = nn.Linear(width, inner)
+        self.k_proj = nn.Linear(width, inner, bias=False)
+        self.v_proj = nn.Linear(width, inner)
+        self.out_proj = nn.Linear(inner, width)
 
     def forward(self, states: Tensor, blocked: Tensor) -> Tensor:
         """``states`` (B, T, W); ``blocked`` (B, 1, 1, T) is added to the scores: 0, minus infinity behind the end."""
-        b, t, w = states.shape
+        b, t, _ = states.shape
 
         def split(x: Tensor) -> Tensor:
             return x.view(b, t, self.heads, -1).transpose(1, 2)  # (B, heads, T, W / heads)
 
         q, k, v = split(self.q_proj(states)), split(self.k_proj(states)), split(self.v_proj(states))
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=blocked.to(q.dtype))
-        out: Tensor = self.out_proj(mixed.transpose(1, 2).reshape(b, t, w))
+        out: Tensor = self.out_proj(mixed.transpose(1, 2).reshape(b, t, -1))
         return out
 
 
 class EncoderLayer(nn.Module):
     """Pre-norm transformer layer; names of the parameters as in ``WhisperEncoderLayer``."""
 
-    def __init__(self, *, width: int, heads: int, inner: int, dropout: float) -> None:
+    def __init__(self, *, width: int, heads: int, inner: int, dropout: float, head_width: int = 0) -> None:
         super().__init__()
-        self.self_attn = SelfAttention(width, heads)
+        self.self_attn = SelfAttention(width, heads, head_width)
         self.self_attn_layer_norm = nn.LayerNorm(width)
         self.fc1 = nn.Linear(width, inner)
         self.fc2 = nn.Linear(inner, width)
@@ -188,13 +191,24 @@ def positions(tokens: int, width: int) -> Tensor:
 class SpeechEncoder(nn.Module):
     """Two convolutions and a stack of transformer layers over the clip's own length."""
 
-    def __init__(self, *, width: int, heads: int, layers: int, inner: int, mel_bins: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        width: int,
+        heads: int,
+        layers: int,
+        inner: int,
+        mel_bins: int,
+        head_width: int = 0,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         self.width = width
         self.conv1 = nn.Conv1d(mel_bins, width, 3, padding=1)
         self.conv2 = nn.Conv1d(width, width, 3, stride=2, padding=1)
         self.layers = nn.ModuleList(
-            EncoderLayer(width=width, heads=heads, inner=inner, dropout=dropout) for _ in range(layers)
+            EncoderLayer(width=width, heads=heads, inner=inner, dropout=dropout, head_width=head_width)
+            for _ in range(layers)
         )
 
     def forward(self, mel: Tensor, frames: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -315,6 +329,7 @@ class EmotionNet(nn.Module):
         self.encoder = SpeechEncoder(
             width=config.width,
             heads=config.heads,
+            head_width=config.head_width,
             layers=config.layers,
             inner=config.inner,
             mel_bins=config.mel_bins,

@@ -1,4 +1,4 @@
-"""A small speech encoder that learns to hear as a large one does, without labels.
+"""A smaller speech encoder that learns to hear as a large one does, without labels.
 
 Legend: ``B`` clips, ``M`` mel bins, ``F`` mel frames, ``T`` tokens of 20 ms, ``W`` width of the teacher.
 """
@@ -16,8 +16,9 @@ class SpeechDistiller(nn.Module):
     """Teacher, student and the projections between their states.
 
     State for state, the student's output is projected to the teacher's width and compared with the teacher's, each
-    token normalised (after Romero et al. 2015, "FitNets", https://arxiv.org/abs/1412.6550). The student starts from
-    random weights; projections and teacher are thrown away.
+    token normalised (after Romero et al. 2015, "FitNets", https://arxiv.org/abs/1412.6550). A student of the teacher's
+    width needs no projection and may start from a pruned part of it (:func:`prune`), any other starts from random
+    weights. Projections and teacher are thrown away.
     """
 
     def __init__(self, student: SpeechEncoder, teacher: SpeechEncoder, *, mel_bins: int) -> None:
@@ -27,7 +28,10 @@ class SpeechDistiller(nn.Module):
         self.mel = LogMel(bins=mel_bins)
         self.student, self.teacher = student, teacher
         self.teacher.requires_grad_(False)
-        self.project = nn.ModuleList(nn.Linear(student.width, teacher.width) for _ in range(len(student.layers) + 1))
+        self.project = nn.ModuleList(
+            nn.Identity() if student.width == teacher.width else nn.Linear(student.width, teacher.width)
+            for _ in range(len(student.layers) + 1)
+        )
 
     def forward(self, mel: Tensor, frames: Tensor) -> Tensor:
         """Each clip's mean squared error by state, (B, L + 1), of log-mel frames (B, M, F) and their counts (B,).
@@ -45,3 +49,36 @@ class SpeechDistiller(nn.Module):
             error = (project(mine).float() - target).square().mean(dim=2)  # (B, T)
             errors.append((error * weight).sum(dim=1))
         return torch.stack(errors, dim=1)
+
+
+def prune(teacher: SpeechEncoder, student: SpeechEncoder) -> None:
+    """Start a student of the same width from the strongest heads and inner units of the teacher's first layers.
+
+    After Sanh et al. 2019, "DistilBERT" (https://arxiv.org/abs/1910.01108), which takes whole layers, and Michel et al.
+    2019, "Are Sixteen Heads Really Better than One?" (https://arxiv.org/abs/1905.10650). How strong a head or unit is,
+    is the product of the norms of the weights that lead in and out of it.
+    """
+    with torch.no_grad():
+        for name in ("conv1", "conv2"):
+            getattr(student, name).load_state_dict(getattr(teacher, name).state_dict())
+        for small, large in zip(student.layers, teacher.layers, strict=False):
+            mine, theirs = small.self_attn, large.self_attn
+            wide = theirs.q_proj.out_features // theirs.heads
+            value = theirs.v_proj.weight.view(theirs.heads, wide, -1).flatten(1).norm(dim=1)
+            out = theirs.out_proj.weight.view(-1, theirs.heads, wide).transpose(0, 1).flatten(1).norm(dim=1)
+            heads = (value * out).topk(mine.heads).indices.sort().values
+            rows = (heads[:, None] * wide + torch.arange(wide)).flatten()
+            for part in ("q_proj", "k_proj", "v_proj"):
+                getattr(mine, part).weight.copy_(getattr(theirs, part).weight[rows])
+                if getattr(mine, part).bias is not None:
+                    getattr(mine, part).bias.copy_(getattr(theirs, part).bias[rows])
+            mine.out_proj.weight.copy_(theirs.out_proj.weight[:, rows])
+            mine.out_proj.bias.copy_(theirs.out_proj.bias)
+            strength = large.fc1.weight.norm(dim=1) * large.fc2.weight.norm(dim=0)
+            units = strength.topk(small.fc1.out_features).indices.sort().values
+            small.fc1.weight.copy_(large.fc1.weight[units])
+            small.fc1.bias.copy_(large.fc1.bias[units])
+            small.fc2.weight.copy_(large.fc2.weight[:, units])
+            small.fc2.bias.copy_(large.fc2.bias)
+            small.self_attn_layer_norm.load_state_dict(large.self_attn_layer_norm.state_dict())
+            small.final_layer_norm.load_state_dict(large.final_layer_norm.state_dict())

@@ -121,7 +121,9 @@ class AskTask:
     ) -> dict[str, float]:
         return {"accuracy": float(np.mean(_credit(np.concatenate(outputs), rows)))}
 
-    def calibrate(self, outputs: Sequence[NDArray[np.float32]], rows: Sequence[AskRow]) -> Calibration:
+    def calibrate(
+        self, net: CrossAttentionFusion, outputs: Sequence[NDArray[np.float32]], rows: Sequence[AskRow]
+    ) -> Calibration:
         logits = np.concatenate(outputs)
         target = np.zeros_like(logits)
         for i, question in enumerate(question for row in rows for question in row.questions):

@@ -63,7 +63,7 @@ class Task(Protocol[Net, Row]):
         """The tensors that a checkpoint of the task holds."""
         ...
 
-    def calibrate(self, outputs: Sequence[NDArray[np.float32]], rows: Sequence[Row]) -> Calibration:
+    def calibrate(self, net: Net, outputs: Sequence[NDArray[np.float32]], rows: Sequence[Row]) -> Calibration:
         """Temperature and "not sure" threshold from validation outputs."""
         ...
 

@@ -14,8 +14,20 @@ from torch.nn import functional as F
 
 from mmdemo.core.config import Calibration, CheckpointConfig, from_mapping
 from mmdemo.core.words import tokenise_caption
-from mmdemo.nets.decoder import END, PAD, SPECIAL, START, UNKNOWN, CaptionConfig, CaptionDecoder
+from mmdemo.nets.decoder import (
+    END,
+    PAD,
+    SPECIAL,
+    START,
+    UNKNOWN,
+    CaptionConfig,
+    CaptionDecoder,
+    beam_search,
+)
 from mmdemo.tasks.base import Batch, grids
+
+CALIBRATED = 200
+"""Pictures that the threshold of "not sure" is taken from."""
 
 SPECIAL_NAMES = ("<start>", "<end>", "<unknown>", "<pad>")
 
@@ -109,10 +121,21 @@ class CaptionTask:
         total = np.sum(outputs, axis=0)
         return {"minus_loss": -float(total[0] / total[1])}
 
-    def calibrate(self, outputs: Sequence[NDArray[np.float32]], rows: Sequence[CaptionRow]) -> Calibration:
-        """Below the surest nine tenths it is "not sure": captions have no right or wrong to fit a share to."""
-        per_word = np.array([np.exp(-loss / max(count, 1)) for loss, count in outputs])
-        return replace(Calibration(), threshold=float(np.quantile(per_word, 0.1)), kept=0.9)
+    def calibrate(
+        self, net: CaptionDecoder, outputs: Sequence[NDArray[np.float32]], rows: Sequence[CaptionRow]
+    ) -> Calibration:
+        """The least sure fifth of the network's own captions is "not sure".
+
+        Captions are neither right nor wrong, so there is no share to fit a threshold to; and the likelihood of people's
+        captions says nothing of scores after a search, which are far higher.
+        """
+        scores = []
+        for row in rows[:CALIBRATED]:
+            with torch.inference_mode():
+                memory = net.memory(grids([row.views[0]]).to(net.bias.device))
+                best = beam_search(net, memory, beams=3, longest=20)[0]
+            scores.append(np.exp(min(best.score, 0.0)))
+        return replace(Calibration(), threshold=float(np.quantile(scores, 0.2)), kept=0.8)
 
 
 def decode(words: Sequence[int], names: Sequence[str]) -> str:

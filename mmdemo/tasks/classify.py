@@ -94,7 +94,9 @@ class ClassifyTask:
         rank = (scores > scores[np.arange(len(owner)), owner][:, None]).sum(axis=1)
         return {"r1": float((rank < 1).mean()), "r10": float((rank < 10).mean())}
 
-    def calibrate(self, outputs: Sequence[NDArray[np.float32]], rows: Sequence[ClassifyRow]) -> Calibration:
+    def calibrate(
+        self, net: TextSpace, outputs: Sequence[NDArray[np.float32]], rows: Sequence[ClassifyRow]
+    ) -> Calibration:
         """Temperature and height of "none of these" that together make the made trials most probable."""
         found: list[tuple[Tensor, int]] = []
         for vector, row in zip(outputs, rows, strict=True):

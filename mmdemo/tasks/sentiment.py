@@ -155,7 +155,9 @@ class SentimentTask:
             right.setdefault(row.label, []).append(int(out.argmax()) == row.label)
         return {"ua": float(np.mean([np.mean(r) for r in right.values()]))}
 
-    def calibrate(self, outputs: Sequence[NDArray[np.float32]], rows: Sequence[SentimentRow]) -> Calibration:
+    def calibrate(
+        self, net: EmotionNet, outputs: Sequence[NDArray[np.float32]], rows: Sequence[SentimentRow]
+    ) -> Calibration:
         logits = np.stack(outputs)
         target = np.eye(logits.shape[1], dtype=np.float32)[[row.label for row in rows]]
         temperature = fit_temperature(logits, target)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mmdemo.core.config import Calibration, CheckpointConfig, from_mapping
 from mmdemo.nets.speech import SpeechConfig, SpeechEncoder, level
 from mmdemo.nets.speech_augment import SpeechAugment, add_noise, colour_and_mask
-from mmdemo.nets.speech_distil import SpeechDistiller
+from mmdemo.nets.speech_distil import SpeechDistiller, prune
 from mmdemo.tasks.base import Batch
 from mmdemo.tasks.sentiment import SentimentRow, SentimentTask, generator
 
@@ -34,6 +34,8 @@ class SpeechTask:
 
     def start(self, net: SpeechDistiller, bases: Mapping[str, nn.Module]) -> None:
         net.teacher.load_state_dict(bases["speech"].state_dict(), strict=True)
+        if net.student.width == net.teacher.width:
+            prune(net.teacher, net.student)
 
     def warm_up(self, net: SpeechDistiller, rows: Sequence[SentimentRow]) -> None:
         """Nothing: all is learned step by step."""
@@ -71,7 +73,9 @@ class SpeechTask:
     def shipped(self, net: SpeechDistiller) -> dict[str, Tensor]:
         return net.student.state_dict()
 
-    def calibrate(self, outputs: Sequence[NDArray[np.float32]], rows: Sequence[SentimentRow]) -> Calibration:
+    def calibrate(
+        self, net: SpeechDistiller, outputs: Sequence[NDArray[np.float32]], rows: Sequence[SentimentRow]
+    ) -> Calibration:
         return Calibration()
 
 
@@ -84,6 +88,7 @@ def encoder(shape: SpeechConfig) -> SpeechEncoder:
     return SpeechEncoder(
         width=shape.width,
         heads=shape.heads,
+        head_width=shape.head_width,
         layers=shape.layers,
         inner=shape.inner,
         mel_bins=shape.mel_bins,

@@ -109,7 +109,9 @@ class VisionTask:
         rank = (scores > np.diag(scores)[:, None]).sum(axis=1)
         return {"r1": float((rank < 1).mean()), "r10": float((rank < 10).mean())}
 
-    def calibrate(self, outputs: Sequence[NDArray[np.float32]], rows: Sequence[VisionRow]) -> Calibration:
+    def calibrate(
+        self, net: VisionTuner, outputs: Sequence[NDArray[np.float32]], rows: Sequence[VisionRow]
+    ) -> Calibration:
         return Calibration()
 
 

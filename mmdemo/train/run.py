@@ -250,7 +250,7 @@ def calibrated(plan: Plan, prepared: Prepared, net: nn.Module) -> CheckpointConf
         device=torch.device(plan.device),
         bf16=False,
     )
-    found = task.calibrate(outputs, prepared.validation)
+    found = task.calibrate(net, outputs, prepared.validation)
     return config if found == Calibration() else dataclasses.replace(config, calibration=found)
 
 

@@ -73,7 +73,7 @@ def score(name: str, net: torch.nn.Module) -> dict[str, float]:
         whole = task.outputs(net, task.collate(rows))
     for one, other in zip(outputs, whole, strict=True):
         np.testing.assert_allclose(one, other, atol=2e-4, rtol=1e-3)
-    calibration = task.calibrate(outputs, rows)
+    calibration = task.calibrate(net, outputs, rows)
     assert isinstance(calibration, Calibration)
     assert calibration.temperature > 0
     figures = task.score(net, outputs, rows)
