@@ -119,13 +119,14 @@ class SentimentModel(ReadyModel):
         return tuple(Scored(label=self.config.labels[i], score=float(row[i])) for i in order)
 
     def explain(self, request: Request, result: Result) -> tuple[HeatMap, ...]:
-        """The seconds that decided: how much of each moment's sound went into the answer."""
+        """The seconds that decided: how much each moment's sound speaks for the answer."""
         self._in_use()
         request, result = of_type(request, SentimentRequest), of_type(result, SentimentResult)
         sound = request.sound
         plan = _Plan(sound)
         if not plan.spoken:
             return ()
+        label = self.config.labels.index(result.emotion)
         bars = np.zeros(BARS)
         spoken = iter(zip(plan.spoken, plan.offsets, strict=True))
         for (start, _), nothing in zip(plan.bounds, plan.nothing, strict=True):
@@ -133,9 +134,8 @@ class SentimentModel(ReadyModel):
                 continue
             clip, offset = next(spoken)
             samples, lengths = _padded([clip])
-            with torch.inference_mode():
-                out = self.net(samples.to(self.device), lengths.to(self.device))
-            for token, share in enumerate(out.attention[0, : int(out.tokens[0])].tolist()):
+            added = self.net.decided(samples.to(self.device), lengths.to(self.device), label)[0]
+            for token, share in enumerate(added.clamp(min=0).tolist()):
                 second = start + offset + token * TOKEN_SECONDS
                 bars[min(int(second / max(sound.seconds, 1e-6) * BARS), BARS - 1)] += share
         smooth = np.convolve(bars, np.ones(3) / 3, mode="same")

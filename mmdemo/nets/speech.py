@@ -351,6 +351,21 @@ class EmotionNet(nn.Module):
         pooled: Tensor = self.pooling(*self.encoder(mel, frames))[0]
         return pooled
 
+    def decided(self, samples: Tensor, lengths: Tensor, label: int) -> Tensor:
+        """What each token adds to the score of ``label``, (B, T): gradient times activation, summed over all states.
+
+        HiResCAM (Draelos and Carin 2020, arXiv:2011.08891) over time. Takes clips as :meth:`forward` does.
+        """
+        with torch.no_grad():
+            found, valid = self.encoder(*self.mel(level(samples, lengths), lengths))
+        with torch.inference_mode(False), torch.enable_grad():
+            states = [state.detach().clone().requires_grad_(True) for state in found]
+            features, _ = self.pooling(states, valid.clone())
+            score = self.classifier(self.standard(features))[:, label].sum()
+            gradients = torch.autograd.grad(score, states)
+        parts = [(g * s.detach()).sum(dim=2) for g, s in zip(gradients, states, strict=True)]  # (B, T) each
+        return torch.stack(parts).sum(dim=0) * valid
+
     def classify(self, mel: Tensor, frames: Tensor) -> EmotionOutput:
         """The same from log-mel frames (B, M, F) and the frames of each clip (B,): training augments in between."""
         states, valid = self.encoder(mel, frames)

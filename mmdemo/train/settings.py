@@ -23,7 +23,7 @@ class TrainSettings:
     """The ``[train]`` section.
 
     Attributes:
-        epochs: Passes over the training part.
+        epochs: Passes over the training part; 0 leaves it at what the task can compute at once.
         batch_size: Rows per step.
         accumulate: Batches per step of the optimizer.
         learning_rate: Peak rate of the network's head; a task may give lower layers less (``base_rate``).
@@ -58,7 +58,9 @@ class TrainSettings:
     keep_best: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "accumulate", "learning_rate", "clip", "save_steps"):
+        if self.epochs < 0:
+            raise MmdemoError("train.epochs must not be below 0", f"it is {self.epochs}")
+        for name in ("batch_size", "accumulate", "learning_rate", "clip", "save_steps"):
             if getattr(self, name) <= 0:
                 raise MmdemoError(f"train.{name} must be above 0", f"it is {getattr(self, name)}")
         if self.schedule not in SCHEDULES:

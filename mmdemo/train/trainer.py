@@ -284,6 +284,16 @@ def fit(
         for name in (EVENTS, BEST):
             (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / "state", ignore_errors=True)  # a later --resume must not find an older run's
+    if not settings.epochs:
+        figures = {}
+        if validation:
+            outputs = run_outputs(
+                task, net, validation, batch_size=settings.batch_size, device=torch.device(device), bf16=False
+            )
+            figures = task.score(net, outputs, validation)
+        (folder / EVENTS).write_text(json.dumps({"step": 0, "epoch": 0, **figures}) + "\n", encoding="utf-8")
+        say("no epochs asked for: " + (", ".join(f"{name} {value:.4f}" for name, value in figures.items()) or "done"))
+        return
     resumed = newest_state(folder) if resume else None
     steps = math.ceil(len(train) / settings.batch_size / settings.accumulate) * settings.epochs
     arguments = TrainingArguments(
