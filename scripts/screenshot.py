@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
-WIDTH, HEIGHT = 1320, 920  # pixels of the window
+WIDTH, HEIGHT = 1320, 1240  # pixels of the window
 SHARPNESS = 1.5  # image pixels per window pixel
 COLOURS = 256
 
@@ -27,12 +27,13 @@ def shoot(url: str, out: Path, chromium: str) -> None:
         page.goto(url)
         page.locator("#ask-examples tbody tr").first.click()
         page.wait_for_selector("#ask-answer .mm-meta")
-        page.fill("#ask-question textarea", "What color is it?")
+        page.fill("#ask-question textarea", "Is there a dog?")
         page.press("#ask-question textarea", "Enter")
         page.wait_for_selector("#ask-answer .mm-earlier")
         page.click("#ask-where")
         page.wait_for_selector("#ask-maps img")
         page.mouse.move(0, 0)
+        page.evaluate("window.scrollTo(0, 0)")
         page.wait_for_timeout(600)
         out.parent.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=out)

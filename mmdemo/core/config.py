@@ -34,6 +34,7 @@ class CardText:
     data: tuple[str, ...] = ()
     bases: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,7 +80,12 @@ def fit_temperature(logits: NDArray[np.float32], target: NDArray[np.float32]) ->
 
 
 def fit_threshold(
-    confidence: NDArray[np.float32], right: NDArray[np.float32], *, wanted: float = 0.8, data: str = ""
+    confidence: NDArray[np.float32],
+    right: NDArray[np.float32],
+    *,
+    wanted: float = 0.8,
+    floor: float = 0.0,
+    data: str = "",
 ) -> Calibration:
     """The lowest threshold above which at least ``wanted`` of the answers are right, with the share that it keeps.
 
@@ -89,12 +94,14 @@ def fit_threshold(
     Args:
         confidence: Calibrated score of each answer, (N,).
         right: How right each answer is, in [0, 1], (N,).
+        floor: Least threshold, where the validation data are too easy to be trusted alone.
     """
     order = np.argsort(-confidence, kind="stable")
     share = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
     least = max(1, len(order) // 20)  # a handful of lucky answers is no evidence
     good = np.flatnonzero((share >= wanted) & (np.arange(1, len(order) + 1) >= least))
     last = int(good[-1]) if len(good) else max(least, len(order) // 10) - 1
+    last = min(last, max(least, int((confidence >= floor).sum())) - 1)
     return Calibration(
         threshold=float(confidence[order[last]]),
         kept=float((last + 1) / len(order)),

@@ -21,6 +21,9 @@ LONGEST = 4 * SAMPLE_RATE
 """Samples of a training clip; of a longer one a random stretch is taken."""
 
 
+LEAST_SURE = 0.5
+"""An emotion less likely than all others together is never sure, whatever two validation speakers may say."""
+
 RIDGE = 0.02
 """Penalty on the squared weights of the first head; about C = 0.025 in scikit-learn's terms for a thousand clips."""
 
@@ -164,7 +167,7 @@ class SentimentTask:
         temperature = fit_temperature(logits, target)
         scores = torch.softmax(torch.from_numpy(logits) / temperature, dim=1).numpy()
         right = (logits.argmax(axis=1) == target.argmax(axis=1)).astype(np.float32)
-        return replace(fit_threshold(scores.max(axis=1), right), temperature=temperature)
+        return replace(fit_threshold(scores.max(axis=1), right, floor=LEAST_SURE), temperature=temperature)
 
 
 def generator() -> torch.Generator:

@@ -32,6 +32,7 @@ from mmdemo.evaluate.card import render_card
 from mmdemo.evaluate.report import Report
 from mmdemo.evaluate.run import evaluate_folds, evaluate_model
 from mmdemo.models import checkpoint, parts, probe, registry
+from mmdemo.models.folder import read_metrics
 from mmdemo.models.loading import pick_device, read
 from mmdemo.nets.speech import load_whisper_encoder
 from mmdemo.tasks import TASKS
@@ -293,7 +294,7 @@ def finish(folder: Path, metrics: Sequence[Metric], command: str, notes: Sequenc
         parameters=card.parameters,
         size=card.size,
         labels=config.labels,
-        notes=notes,
+        notes=[*config.card.notes, *notes],
     )
     (folder / "README.md").write_text(readme, encoding="utf-8")
 
@@ -346,12 +347,15 @@ def _held_out(plan: Plan) -> Dataset:
 
 
 def run_folds(plan: Plan, *, say: Say) -> Report:
-    """Train and measure every fold; the folds' checkpoints lie beside each other under the plan's folder."""
+    """Train and measure every fold; their checkpoints lie in the plan's ``trainer/`` folder.
+
+    Where a checkpoint already lies in the plan's folder, the pooled figures go into its card as those of the recipe.
+    """
     if plan.folds is None:
         raise MmdemoError("Cross-validation needs folds", "", "Name a file with --folds")
     everything = read_examples(plan.task, plan.data, split="train")
     count = len(folds_for(everything, plan.folds))
-    plans = [dataclasses.replace(plan, out=plan.out / f"fold-{k}", fold=k) for k in range(count)]
+    plans = [dataclasses.replace(plan, out=plan.out / "trainer" / f"fold-{k}", fold=k) for k in range(count)]
     for one in plans:
         if plan.resume and (one.out / probe.FILE).exists():
             say(f"{one.out.name} is there")
@@ -367,7 +371,13 @@ def run_folds(plan: Plan, *, say: Say) -> Report:
         ),
         name=plan.out.name,
     )
-    (plan.out / "cross_validation.json").write_text(json.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(report.to_json(), indent=1) + "\n"
+    (plan.out / "trainer" / "cross_validation.json").write_text(text, encoding="utf-8")
+    if (plan.out / probe.FILE).exists():
+        recipe = report.to_metrics(f"recipe: {report.data}")
+        own = [metric for metric in read_metrics(plan.out) if not metric.data.startswith("recipe: ")]
+        notes = json.loads((plan.out / "metrics.json").read_text(encoding="utf-8"))
+        finish(plan.out, [*own, *recipe], notes["command"], list(dict.fromkeys([*notes["notes"], *report.notes])))
     return report
 
 

@@ -11,16 +11,16 @@ import signal
 import socket
 import subprocess
 import sys
-import wave
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
+import soundfile
 import typer
 
 from mmdemo.cli import app, main
 from mmdemo.core.settings import checkpoints_root, data_root
+from tests.sounds import RATE, speech_like
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -100,21 +100,13 @@ def _photos(folder: Path) -> None:
 
 
 def _voices(folder: Path) -> None:
-    """Three speakers' worth of buzzing tones, two emotions: enough to see that training runs to its end."""
-    rate, rows = 16_000, ["file_name,label,speaker\n"]
+    """Four speakers, two emotions, twelve clips of each and speaker: enough to see that training runs to its end."""
     folder.mkdir()
-    random = np.random.default_rng(0)
+    rows = ["file_name,label,speaker\n"]
     for number in range(48):
         label, speaker = ("sad", "happy")[number % 2], f"speaker{number % 4}"
-        pitch = (110 if label == "sad" else 220) * (1 + 0.05 * (number % 4)) * random.uniform(0.97, 1.03)
-        seconds = np.arange(rate) / rate  # (S,)
-        tone = sum(np.sin(2 * np.pi * pitch * k * seconds) / k for k in range(1, 12)) * np.hanning(rate)
-        samples = (3000 * tone / np.abs(tone).max()).astype(np.int16)
-        with wave.open(str(folder / f"{number:02}.wav"), "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(rate)
-            file.writeframes(samples.tobytes())
+        samples = speech_like(1.5 if label == "sad" else 1.0, seed=number)
+        soundfile.write(folder / f"{number:02}.wav", samples * (0.3 if label == "sad" else 1.0), RATE)
         rows.append(f"{number:02}.wav,{label},{speaker}\n")
     (folder / "metadata.csv").write_text("".join(rows), encoding="utf-8")
 
