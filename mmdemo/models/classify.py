@@ -61,8 +61,6 @@ class ClassifyModel(ReadyModel):
         self.pictures, self.text = pictures, text
         self.templates = _words(config, "templates")
         self.known_weight = _number(config, "known_weight")
-        self.names = self._vectors(config.labels, None)  # (N, E)
-        self.bank = self._vectors(_words(config, "bank"), None)  # (M, E)
 
     # ------------------------------------------------------------ vectors
 
@@ -91,8 +89,8 @@ class ClassifyModel(ReadyModel):
     def heights(self, pooled: Tensor, labels: Tensor) -> Tensor:
         """How far each label stands out: pooled (B, D), labels (K, E) → (B, K)."""
         chance = self.pictures.vision.trunk.logits(pooled).softmax(dim=1)  # (B, N)
-        known = heights(known_vector(chance, self.names), labels, self.bank)
-        space = heights(self.net(pooled), labels, self.bank)
+        known = heights(known_vector(chance, self.net.names), labels, self.net.bank)
+        space = heights(self.net(pooled), labels, self.net.bank)
         return self.known_weight * known + (1 - self.known_weight) * space
 
     def _logits(self, pooled: Tensor, labels: Tensor) -> Tensor:

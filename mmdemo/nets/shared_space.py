@@ -14,16 +14,27 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassifyConfig:
-    """Settings of :class:`TextSpace`."""
+    """Settings of :class:`TextSpace`; ``classes`` and ``bank`` count the words whose vectors it carries."""
 
     channels: int = 1280
     hidden: int = 1024
     text_width: int = 384
     dropout: float = 0.2
+    classes: int = 1000
+    bank: int = 2000
 
 
 class TextSpace(nn.Module):
-    """Pooled grid → unit vector beside the sentence vectors of the frozen text encoder."""
+    """Pooled grid → unit vector beside the sentence vectors of the frozen text encoder.
+
+    Attributes:
+        names: Unit vectors of the ImageNet classes, (classes, E).
+        bank: Unit vectors of everyday words, (bank, E), against which labels must stand out. Both are carried along,
+            because encoding three thousand words takes longer than anything else when a model is loaded.
+    """
+
+    names: Tensor
+    bank: Tensor
 
     def __init__(self, config: ClassifyConfig) -> None:
         super().__init__()
@@ -36,6 +47,8 @@ class TextSpace(nn.Module):
             nn.Linear(config.hidden, config.text_width),
         )
         self.log_scale = nn.Parameter(torch.tensor(2.7))
+        self.register_buffer("names", torch.zeros(config.classes, config.text_width))
+        self.register_buffer("bank", torch.zeros(config.bank, config.text_width))
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Args: pooled (B, D). Returns unit vectors (B, E)."""

@@ -213,6 +213,8 @@ def train(plan: Plan, *, say: Say) -> Path:
     except ValueError as error:
         raise MmdemoError("The settings of [net] do not fit together", str(error)) from None
     start(plan, net, prepared.config, bases)
+    for name, values in prepared.constants.items():
+        net.get_buffer(name).copy_(torch.from_numpy(values))
     task.warm_up(net, prepared.train)
     net.to(plan.device)
     fit(

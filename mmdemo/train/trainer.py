@@ -295,6 +295,9 @@ def fit(
         say("no epochs asked for: " + (", ".join(f"{name} {value:.4f}" for name, value in figures.items()) or "done"))
         return
     resumed = newest_state(folder) if resume else None
+    for state in (folder / "state").glob("checkpoint-*"):
+        if state != resumed:  # half-written ones would be counted when old states are cleared away
+            shutil.rmtree(state)
     steps = math.ceil(len(train) / settings.batch_size / settings.accumulate) * settings.epochs
     arguments = TrainingArguments(
         output_dir=str(folder / "state"),

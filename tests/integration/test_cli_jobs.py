@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 import signal
 import subprocess
 import sys
-import wave
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from PIL import Image
 
 from mmdemo.cli import main
 from mmdemo.core.types import EMOTIONS, NONE_OF_THESE, TASKS
+from tests.sounds import write_silence, write_speech_like
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,15 +34,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "photos" / "notes.txt").write_text("no picture", encoding="utf-8")
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not really")
     (folder / "empty.png").write_bytes(b"")
-    rate = 16_000
-    seconds = np.arange(2 * rate) / rate  # (S,)
-    buzz = sum(np.sin(2 * np.pi * 140 * k * seconds) / k for k in range(1, 20)) * (1 + np.sin(2 * np.pi * 4 * seconds))
-    for name, samples in (("voice", 4000 * buzz), ("silence", 0 * seconds)):
-        with wave.open(str(folder / f"{name}.wav"), "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(rate)
-            file.writeframes(samples.astype(np.int16).tobytes())
+    write_speech_like(folder / "voice.wav", 2.0)
+    write_silence(folder / "silence.wav", 2.0)
     return folder
 
 
@@ -210,8 +202,11 @@ def _start(arguments: list[str], desk: Path) -> subprocess.Popen[str]:
 def many(desk: Path) -> str:
     folder = desk / "many"
     folder.mkdir()
-    for number in range(1000):
-        shutil.copy(desk / "photos" / "0.png", folder / f"{number:04}.png")
+    with Image.open(desk / "photos" / "0.png") as first:
+        for number in range(1000):
+            picture = first.convert("RGB")
+            picture.putpixel((number % 30, number // 30), (255, 0, 255))  # each its own, or one answer would do for all
+            picture.save(folder / f"{number:04}.png")
     return "many"
 
 

@@ -296,4 +296,4 @@ def test_folds_are_pooled(made: Path, place: Path, capsys: pytest.CaptureFixture
     report = json.loads(capsys.readouterr().out)
     assert report["n"] == 32
     assert {"ua", "wa", "macro_f1", "ece"} <= report["metrics"].keys()
-    assert (place / "folds" / "cross_validation.json").exists()
+    assert (place / "folds" / "trainer" / "cross_validation.json").exists()

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from mmdemo.core.config import CheckpointConfig, Scalar
@@ -70,12 +72,15 @@ class Bases:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """Rows for training and validation, and the configuration of the checkpoint that they make."""
+    """Rows for training and validation, and the configuration of the checkpoint that they make.
+
+    ``constants`` are values for buffers of the network, by name: known beforehand, carried along, not learned.
+    """
 
     train: Sequence[Any]
     validation: Sequence[Any]
     config: CheckpointConfig
-    notes: tuple[str, ...] = ()
+    constants: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,7 +45,10 @@ def prepare_classify(sources: Sources, bases: Bases, net: Net, say: Say | None) 
     captions = [c for e in sources.train.examples for c in e.captions]
     counts = Counter(w for c in captions for w in set(tokenise_caption(c)) - STOPWORDS)
     bank = tuple(w for w, n in counts.most_common(BANK) if n >= 5)
-    if len(bank) < LEAST_BANK:
+    known = bases.same.settings.get("bank") if bases.same is not None else None
+    if isinstance(known, tuple):
+        bank = known  # what is usual does not change with a few pictures of one's own
+    elif len(bank) < LEAST_BANK:
         bank = names
 
     def prompts(label: str) -> tuple[str, ...]:
@@ -88,11 +91,11 @@ def prepare_classify(sources: Sources, bases: Bases, net: Net, say: Say | None) 
     for row, trials in zip(validation, asked, strict=True):
         with torch.inference_mode():
             chance = vision.trunk.logits(torch.from_numpy(row.views[0])[None].to(vision.device)).softmax(dim=1).cpu()
-        known = known_vector(chance, name_vectors)
+        by_names = known_vector(chance, name_vectors)
         made = []
         for labels, right in trials:
             some = np.stack([mean(label) for label in labels])
-            by_head = heights(known, torch.from_numpy(some), torch.from_numpy(bank_vectors))[0].numpy()
+            by_head = heights(by_names, torch.from_numpy(some), torch.from_numpy(bank_vectors))[0].numpy()
             made.append(
                 Trial(known=by_head, labels=some, bank=bank_vectors, weight=float(options["known_weight"]), right=right)
             )
@@ -103,13 +106,20 @@ def prepare_classify(sources: Sources, bases: Bases, net: Net, say: Say | None) 
             **bases.net(net),
             "channels": vision.trunk.config.channels,
             "text_width": text.encoder.config.width,
+            "classes": len(names),
+            "bank": len(bank),
         },
         labels=names,
         settings={"templates": TEMPLATES, "bank": bank, "known_weight": float(options["known_weight"])},
         parts={"vision": vision.reference(), "text": text.reference()},
     )
     net_settings(ClassifyConfig, config.net)
-    return Prepared(train=rows(train, bool(options["mirror"])), validation=tried, config=config)
+    return Prepared(
+        train=rows(train, bool(options["mirror"])),
+        validation=tried,
+        config=config,
+        constants={"names": name_vectors.numpy(), "bank": bank_vectors},
+    )
 
 
 def imagenet_names() -> tuple[str, ...]:
