@@ -364,7 +364,8 @@ class EmotionNet(nn.Module):
             score = self.classifier(self.standard(features))[:, label].sum()
             gradients = torch.autograd.grad(score, states)
         parts = [(g * s.detach()).sum(dim=2) for g, s in zip(gradients, states, strict=True)]  # (B, T) each
-        return torch.stack(parts).sum(dim=0) * valid
+        added: Tensor = torch.stack(parts).sum(dim=0) * valid
+        return added
 
     def classify(self, mel: Tensor, frames: Tensor) -> EmotionOutput:
         """The same from log-mel frames (B, M, F) and the frames of each clip (B,): training augments in between."""

@@ -5,11 +5,13 @@ Legend: ``B`` clips, ``M`` mel bins, ``F`` mel frames, ``T`` tokens of 20 ms, ``
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmdemo.nets.speech import LogMel, SpeechEncoder
+from mmdemo.nets.speech import EncoderLayer, LogMel, SpeechEncoder
 
 
 class SpeechDistiller(nn.Module):
@@ -59,26 +61,30 @@ def prune(teacher: SpeechEncoder, student: SpeechEncoder) -> None:
     is the product of the norms of the weights that lead in and out of it.
     """
     with torch.no_grad():
-        for name in ("conv1", "conv2"):
-            getattr(student, name).load_state_dict(getattr(teacher, name).state_dict())
+        student.conv1.load_state_dict(teacher.conv1.state_dict())
+        student.conv2.load_state_dict(teacher.conv2.state_dict())
         for small, large in zip(student.layers, teacher.layers, strict=False):
-            mine, theirs = small.self_attn, large.self_attn
-            wide = theirs.q_proj.out_features // theirs.heads
-            value = theirs.v_proj.weight.view(theirs.heads, wide, -1).flatten(1).norm(dim=1)
-            out = theirs.out_proj.weight.view(-1, theirs.heads, wide).transpose(0, 1).flatten(1).norm(dim=1)
-            heads = (value * out).topk(mine.heads).indices.sort().values
-            rows = (heads[:, None] * wide + torch.arange(wide)).flatten()
-            for part in ("q_proj", "k_proj", "v_proj"):
-                getattr(mine, part).weight.copy_(getattr(theirs, part).weight[rows])
-                if getattr(mine, part).bias is not None:
-                    getattr(mine, part).bias.copy_(getattr(theirs, part).bias[rows])
-            mine.out_proj.weight.copy_(theirs.out_proj.weight[:, rows])
-            mine.out_proj.bias.copy_(theirs.out_proj.bias)
-            strength = large.fc1.weight.norm(dim=1) * large.fc2.weight.norm(dim=0)
-            units = strength.topk(small.fc1.out_features).indices.sort().values
-            small.fc1.weight.copy_(large.fc1.weight[units])
-            small.fc1.bias.copy_(large.fc1.bias[units])
-            small.fc2.weight.copy_(large.fc2.weight[:, units])
-            small.fc2.bias.copy_(large.fc2.bias)
-            small.self_attn_layer_norm.load_state_dict(large.self_attn_layer_norm.state_dict())
-            small.final_layer_norm.load_state_dict(large.final_layer_norm.state_dict())
+            _prune_layer(cast(EncoderLayer, large), cast(EncoderLayer, small))
+
+
+def _prune_layer(large: EncoderLayer, small: EncoderLayer) -> None:
+    mine, theirs = small.self_attn, large.self_attn
+    wide = theirs.q_proj.out_features // theirs.heads
+    value = theirs.v_proj.weight.view(theirs.heads, wide, -1).flatten(1).norm(dim=1)
+    out = theirs.out_proj.weight.view(-1, theirs.heads, wide).transpose(0, 1).flatten(1).norm(dim=1)
+    heads = (value * out).topk(mine.heads).indices.sort().values
+    rows = (heads[:, None] * wide + torch.arange(wide)).flatten()
+    for into, source in ((mine.q_proj, theirs.q_proj), (mine.k_proj, theirs.k_proj), (mine.v_proj, theirs.v_proj)):
+        into.weight.copy_(source.weight[rows])
+        if source.bias is not None:
+            into.bias.copy_(source.bias[rows])
+    mine.out_proj.weight.copy_(theirs.out_proj.weight[:, rows])
+    mine.out_proj.bias.copy_(theirs.out_proj.bias)
+    strength = large.fc1.weight.norm(dim=1) * large.fc2.weight.norm(dim=0)
+    units = strength.topk(small.fc1.out_features).indices.sort().values
+    small.fc1.weight.copy_(large.fc1.weight[units])
+    small.fc1.bias.copy_(large.fc1.bias[units])
+    small.fc2.weight.copy_(large.fc2.weight[:, units])
+    small.fc2.bias.copy_(large.fc2.bias)
+    small.self_attn_layer_norm.load_state_dict(large.self_attn_layer_norm.state_dict())
+    small.final_layer_norm.load_state_dict(large.final_layer_norm.state_dict())
