@@ -15,12 +15,17 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import ipaddress  # noqa: E402
+import signal  # noqa: E402
 import socket  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
 from typing import Any  # noqa: E402
 
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
+
+# a shell that starts the tests in the background makes them, and all that they start, deaf to Ctrl-C
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # nothing here is timed: a busy machine must not fail a test
 settings.register_profile("mmdemo", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -155,7 +155,11 @@ def _served(*flags: str) -> Iterator[tuple[str, str]]:
             yield f"http://127.0.0.1:{port}", said
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(timeout=60)
+            try:
+                process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
 
 
 @pytest.fixture(scope="module")
