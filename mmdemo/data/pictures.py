@@ -98,7 +98,9 @@ def _by_folder(
 
 def pictures_in(folder: Path) -> list[Path]:
     """All picture files of a folder, in a fixed order; features are kept for whole folders."""
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
+    return sorted(
+        file for file in folder.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES and not file.name.startswith(".")
+    )
 
 
 def _cached(

@@ -365,6 +365,6 @@ def evaluate_folds(folds: Iterable[tuple[Model, Dataset]], *, name: str) -> Repo
         model=name,
         data=f"{datasets[0].name.split(' + ')[0]}, {len(datasets)} folds of speakers",
         by=of_fold,
-        notes=["each fold was heard by a model that never heard its speakers; predictions are pooled"],
+        notes=["each fold is judged by a model that learned from no label of its speakers; predictions are pooled"],
         fingerprint=datasets[0].fingerprint,
     )

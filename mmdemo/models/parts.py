@@ -22,7 +22,7 @@ from torch import Tensor
 from mmdemo.core.config import CardText, CheckpointConfig, Part, from_mapping
 from mmdemo.core.errors import MmdemoError
 from mmdemo.models import checkpoint
-from mmdemo.nets.speech import SpeechConfig, SpeechEncoder
+from mmdemo.nets.speech import EmotionNet, SpeechConfig, SpeechEncoder
 from mmdemo.nets.text import TextConfig, TextEncoder, pad_tokens
 from mmdemo.nets.vision import STEM_BLOCKS, PictureTrunk, VisionConfig
 from mmdemo.tasks.speech import encoder
@@ -201,6 +201,15 @@ def save_text(part: TextPart, folder: Path, card: CardText, *, int8: bool) -> No
     config = CheckpointConfig(task="text", net=asdict(part.encoder.config), card=card)
     packed = checkpoint.pack(part.encoder.state_dict(), int8=int8)
     checkpoint.write(folder, config, packed, extra={"tokenizer.json": part.tokenizer_json})
+
+
+def load_emotion_encoder(folder: Path) -> SpeechEncoder:
+    """The encoder inside a checkpoint of task "sentiment"."""
+    config = checkpoint.read_config(folder)
+    _expect(config.task, "sentiment", folder)
+    net = EmotionNet(from_mapping(SpeechConfig, config.net))
+    checkpoint.load_weights(net, folder)
+    return net.encoder
 
 
 def load_speech(folder: Path) -> SpeechEncoder:

@@ -7,17 +7,18 @@ import math
 from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
-from mmdemo.core.settings import checkpoints_root
+from mmdemo.core.settings import cache_root, checkpoints_root
 from mmdemo.core.types import TASKS, Card
 from mmdemo.core.words import nearest_name
 from mmdemo.models import folder as folders
 
-SHIPPED_SUFFIX = "-base"
+SHIPPED = frozenset(f"{task}-base" for task in (*TASKS, "vision", "text"))
+"""Names of the checkpoints that come with the program."""
 
 
 def default_model(task: str) -> str:
     """The shipped checkpoint of a task."""
-    return f"{task}{SHIPPED_SUFFIX}"
+    return f"{task}-base"
 
 
 def list_models(task: str | None = None) -> tuple[Card, ...]:
@@ -64,9 +65,11 @@ def read_card(folder: Path) -> Card:
     config = folders.read_config(folder)
     places = [folder, *(part_folder(folder, part.name) for part in config.parts.values())]
     readme = folder / "README.md"
-    shipped = folder.name.endswith(SHIPPED_SUFFIX) and folder.parent == checkpoints_root()
+    listed = folder.resolve().parent == checkpoints_root().resolve()
+    cached = folder.resolve().is_relative_to(cache_root().resolve())  # a zip, unpacked: its place is nobody's business
+    shipped = folder.name in SHIPPED and listed
     return Card(
-        id=folder.name if folder.parent == checkpoints_root() else str(folder),
+        id=folder.name if listed or cached else str(folder),
         task=config.task,
         summary=config.card.summary,
         licence=config.card.licence,

@@ -44,7 +44,7 @@ class SentimentRow:
 
 
 class SentimentTask:
-    """Emotion network with its encoder tuned throughout; see :class:`mmdemo.tasks.base.Task`."""
+    """Emotion network over a speech encoder; see :class:`mmdemo.tasks.base.Task`."""
 
     name = "sentiment"
     metric = "ua"

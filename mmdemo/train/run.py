@@ -31,7 +31,7 @@ from mmdemo.data.split import fold_split, folds_for
 from mmdemo.evaluate.card import render_card
 from mmdemo.evaluate.report import Report
 from mmdemo.evaluate.run import evaluate_folds, evaluate_model
-from mmdemo.models import checkpoint, parts, probe, registry
+from mmdemo.models import checkpoint, hub, parts, probe, registry
 from mmdemo.models.folder import read_metrics
 from mmdemo.models.loading import pick_device, read
 from mmdemo.nets.speech import load_whisper_encoder
@@ -80,12 +80,28 @@ def default_config(task: str) -> Path:
     return ROOT / "configs" / f"{task}.toml"
 
 
+def find_base(name: str) -> Path:
+    """The folder that ``--base`` names: a folder, a checkpoint under checkpoints/, a zip or a hub id.
+
+    Raises:
+        MmdemoError: It is none of these.
+    """
+    for place in (Path(name).expanduser(), checkpoints_root() / name):
+        if place.is_dir():
+            return place
+    found = hub.fetch(name, allow_download=True)
+    if found is None:
+        near = nearest_name(name, [card.id for card in registry.list_models()])
+        raise MmdemoError(f"There is no base {name!r}", "", f"Did you mean {near}" if near else "")
+    return found
+
+
 def same_task(plan: Plan) -> Path | None:
     """The checkpoint of the same task that a run starts from, if it starts from one."""
     place = plan.base
     if place is None:
         shipped = checkpoints_root() / f"{plan.task}-base"
-        place = shipped if shipped != plan.out and (shipped / "config.json").exists() else None
+        place = shipped if shipped.resolve() != plan.out.resolve() and (shipped / "config.json").exists() else None
     if place is None or not (place / "config.json").exists():
         return None
     try:
@@ -104,6 +120,10 @@ def load_bases(plan: Plan) -> Bases:
     """
     same = same_task(plan)
     if plan.task in {"sentiment", "speech"}:
+        shipped = checkpoints_root() / "sentiment-base"
+        if plan.task == "sentiment" and plan.folds is not None and plan.base is None and shipped.is_dir():
+            # its head has heard the speakers of other folds; its encoder was made without labels and may be shared
+            return Bases(speech=parts.load_emotion_encoder(shipped))
         if same is not None and plan.task == "sentiment":
             return Bases(same=checkpoint.read_config(same))
         ours = _encoder(plan.base, "speech-base")
@@ -112,7 +132,7 @@ def load_bases(plan: Plan) -> Bases:
         folder = _encoder(plan.base, "whisper-tiny.en-encoder")
         if folder is None:
             raise MmdemoError(
-                "Sentiment needs something to start from",
+                f"{plan.task.capitalize()} needs something to start from",
                 "there is no sentiment-base and no speech encoder",
                 "Name a checkpoint or a folder with whisper-tiny.en-encoder with --base",
             )
@@ -128,6 +148,16 @@ def load_bases(plan: Plan) -> Bases:
     root = checkpoints_root()
     vision = _encoder(plan.base, "vision-base", "tf_efficientnet_lite2") or same or root / "vision-base"
     text = _encoder(plan.base, "text-base", "all-MiniLM-L6-v2") or root / "text-base"
+    if (
+        plan.base is not None
+        and vision.parent == root
+        and text.parent == root
+        and plan.base.resolve() != root.resolve()
+    ):
+        raise MmdemoError(
+            f"{plan.base.name} cannot be the base of {plan.task}",
+            "it is no checkpoint of that task and holds no encoder",
+        )
     for place in (vision, text):
         if not place.is_dir():
             raise MmdemoError(
@@ -205,6 +235,7 @@ def train(plan: Plan, *, say: Say) -> Path:
     for note in dict.fromkeys((*sources.train.notes, *sources.validation.notes)):
         say(note)
     prepared = PREPARE[plan.task](sources, bases, plan.config.net, _steps(say))
+    prepared = dataclasses.replace(prepared, data=sources.train.name)
     if not prepared.train:
         raise MmdemoError("There is nothing to learn from", f"{sources.train.name} gave no usable rows")
     say(f"{len(prepared.train)} rows to learn from, {len(prepared.validation)} to choose by")
@@ -212,7 +243,15 @@ def train(plan: Plan, *, say: Say) -> Path:
         net: nn.Module = task.build(prepared.config)
     except ValueError as error:
         raise MmdemoError("The settings of [net] do not fit together", str(error)) from None
-    start(plan, net, prepared.config, bases)
+    try:
+        start(plan, net, prepared.config, bases)
+    except (RuntimeError, KeyError) as error:
+        first = str(error).strip().splitlines()[-1].strip().rstrip(".")
+        raise MmdemoError(
+            f"The base does not fit the network that {plan.config_file.name} describes",
+            first,
+            "For Sentiment, distil a speech encoder first: train speech" if plan.task == "sentiment" else "",
+        ) from None
     for name, values in prepared.constants.items():
         net.get_buffer(name).copy_(torch.from_numpy(values))
     task.warm_up(net, prepared.train)
@@ -234,6 +273,24 @@ def train(plan: Plan, *, say: Say) -> Path:
     return plan.out
 
 
+def card_text(plan: Plan, prepared: Prepared) -> CardText:
+    """What the card says: the configuration's words for a shipped checkpoint, plain facts for anybody's own."""
+    own = plan.config_file.resolve().parent != default_config(plan.task).parent.resolve()
+    if own or plan.out.name in {f"{plan.task}-base", "speech-base"}:
+        return plan.config.card
+    same = same_task(plan)
+    card = checkpoint.read_config(same).card if same is not None else plan.config.card
+    name = same.name if same is not None else "encoders named with --base"
+    return CardText(
+        summary=f"Trained with mmdemo for {plan.task} on {prepared.data}, starting from {name}.",
+        licence=f"starts from weights under {card.licence}; the data's own terms come on top",
+        language=card.language,
+        data=(prepared.data,),
+        bases=(f"{name} ({card.licence})",),
+        limits=card.limits,
+    )
+
+
 def calibrated(plan: Plan, prepared: Prepared, net: nn.Module) -> CheckpointConfig:
     """The checkpoint's configuration with card text, and calibration from the validation rows.
 
@@ -241,7 +298,7 @@ def calibrated(plan: Plan, prepared: Prepared, net: nn.Module) -> CheckpointConf
     """
     same = same_task(plan)
     before = checkpoint.read_config(same).calibration if same is not None else Calibration()
-    config = dataclasses.replace(prepared.config, card=plan.config.card, calibration=before)
+    config = dataclasses.replace(prepared.config, card=card_text(plan, prepared), calibration=before)
     if not prepared.validation:
         return config
     task = TASKS[plan.task]
@@ -473,7 +530,7 @@ def main(
         out=out_folder(out),
         config=read_config(file, overrides),
         config_file=file,
-        base=Path(base).expanduser() if base else None,
+        base=find_base(base) if base else None,
         resume=resume,
         device=pick_device(device),
         folds=folds,
@@ -486,7 +543,8 @@ def main(
 
     if cross_validate:
         report = run_folds(plan, say=say)
-        print(json.dumps(report.to_json()) if json_out else f"{report.to_json()}")  # noqa: T201
+        figures = "\n".join(f"{m.name} {m.value:.3f} ({m.low:.3f} to {m.high:.3f})" for m in report.to_metrics())
+        print(json.dumps(report.to_json()) if json_out else f"{report.data}, n = {report.n}\n{figures}")  # noqa: T201
         return 0
     train(plan, say=say)
     reports = measure(plan, say=say) if task in SERVED else []

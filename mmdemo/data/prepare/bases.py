@@ -74,13 +74,15 @@ class Bases:
 class Prepared:
     """Rows for training and validation, and the configuration of the checkpoint that they make.
 
-    ``constants`` are values for buffers of the network, by name: known beforehand, carried along, not learned.
+    ``data`` names what was learned from; ``constants`` are values for buffers of the network, by name: known
+    beforehand, carried along, not learned.
     """
 
     train: Sequence[Any]
     validation: Sequence[Any]
     config: CheckpointConfig
     constants: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    data: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
