@@ -32,6 +32,11 @@ settings.register_profile("mmdemo", deadline=None, suppress_health_check=[Health
 settings.load_profile("mmdemo")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests come last: the browser's driver keeps an event loop running until the session ends."""
+    items.sort(key=lambda item: "tests/browser/" in item.nodeid)
+
+
 class NetworkBlocked(OSError):
     """A test tried to reach another machine."""
 

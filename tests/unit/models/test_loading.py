@@ -177,8 +177,10 @@ def test_settings_that_cannot_be_are_refused(root: Path) -> None:
 
 
 def test_classify_needs_its_settings(root: Path) -> None:
-    change_config(root / "classify-base", settings={"templates": ("{}",), "known_weight": 0.5})
-    refused("classify", "classify-base", "its settings hold no bank")
+    change_config(root / "classify-base", settings={"known_weight": 0.5})
+    refused("classify", "classify-base", "its settings hold no templates")
+    change_config(root / "classify-base", settings={"templates": ("{}",)})
+    refused("classify", "classify-base", "its settings hold no number known_weight")
 
 
 def test_parts_must_be_there_and_be_the_same(root: Path) -> None:

@@ -76,7 +76,7 @@ def test_overrides(file: Path) -> None:
         ("train.seed=true", r"train.seed must be of type int"),
         ("train.bf16=1", r"train.bf16 must be of type bool"),
         ("card.limits=[1, 2]", r"card.limits must be a list of texts"),
-        ("train.epochs=0", r"train.epochs must be above 0"),
+        ("train.epochs=-1", r"train.epochs must not be below 0"),
         ("train.schedule=wavy", r"must be one of cosine, linear, constant"),
         ("train.average=1", r"train.average must be"),
         ("epochs=3", r"must read section.key=value"),
