@@ -125,7 +125,10 @@ def _stem_rows(folder: Path, vision: VisionPart, flip: bool, say: Say | None) ->
     pool = ThreadPoolExecutor(max_workers=2)
 
     def decode(file: Path) -> NDArray[np.uint8]:
-        return square(load_picture(file).pixels, side)
+        try:
+            return square(load_picture(file).pixels, side)
+        except MmdemoError as error:
+            raise MmdemoError(f"{file.name}: {error.what}", error.why, error.try_this) from None
 
     def encode(start: int, stop: int) -> NDArray[np.float16]:
         # the next chunk is decoded while this one is encoded

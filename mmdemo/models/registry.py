@@ -65,7 +65,7 @@ def read_card(folder: Path) -> Card:
     config = folders.read_config(folder)
     places = [folder, *(part_folder(folder, part.name) for part in config.parts.values())]
     readme = folder / "README.md"
-    listed = folder.resolve().parent == checkpoints_root().resolve()
+    listed = folder.parent.resolve() == checkpoints_root().resolve()
     cached = folder.resolve().is_relative_to(cache_root().resolve())  # a zip, unpacked: its place is nobody's business
     shipped = folder.name in SHIPPED and listed
     return Card(

@@ -32,7 +32,10 @@ def prepare_sentiment(sources: Sources, bases: Bases, net: Net, say: Say | None)
         found: list[SentimentRow] = []
         for i, e in enumerate(examples):
             if e.file is not None and e.label:
-                samples = prepare_speech(load_sound(e.file))
+                try:
+                    samples = prepare_speech(load_sound(e.file))
+                except MmdemoError as error:
+                    raise MmdemoError(f"{e.file.name}: {error.what}", error.why, error.try_this) from None
                 if len(samples):
                     found.append(SentimentRow(samples=samples, label=index[e.label], learning=learning))
             if say is not None:
