@@ -10,13 +10,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def clip_loss(pictures: Tensor, texts: Tensor, log_scale: Tensor, group: Tensor | None = None) -> Tensor:
+def clip_loss(
+    pictures: Tensor, texts: Tensor, log_scale: Tensor, group: Tensor | None = None, *, smoothing: float = 0.0
+) -> Tensor:
     """Symmetric contrastive loss of CLIP (Radford et al. 2021, https://arxiv.org/abs/2103.00020).
 
     Args:
         pictures, texts: Unit vectors (B, E); row i of one belongs to row i of the other.
         log_scale: Learned log of the inverse temperature, held to at most 100 as in the paper.
         group: int (B,); rows of one group (captions of one picture) are not each other's negatives.
+        smoothing: Share of the target that is spread evenly over the batch; none where there are groups.
     """
     with torch.autocast(pictures.device.type, enabled=False):  # a scale of 100 would blow bf16's rounding up
         logits = pictures.float() @ texts.float().T * log_scale.exp().clamp(max=100.0)  # (B, B)
@@ -25,7 +28,11 @@ def clip_loss(pictures: Tensor, texts: Tensor, log_scale: Tensor, group: Tensor 
         same.fill_diagonal_(False)
         logits = logits.masked_fill(same, -1e4)
     target = torch.arange(len(logits), device=logits.device)
-    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+    smoothing = smoothing if group is None else 0.0  # it would ask for what the mask forbids
+    return (
+        F.cross_entropy(logits, target, label_smoothing=smoothing)
+        + F.cross_entropy(logits.T, target, label_smoothing=smoothing)
+    ) / 2
 
 
 def soft_cross_entropy(logits: Tensor, target: Tensor, *, smoothing: float = 0.0) -> Tensor:

@@ -80,6 +80,14 @@ class PictureTrunk(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         return self.grid(self.stem(pixels))
 
+    def depth(self, name: str) -> int:
+        """How deep the parameter ``net.…`` of that name lies: 1 for the last stage and what is above it, and so on."""
+        parts = name.split(".")
+        if parts[1] == "blocks":
+            return len(self.net.blocks) - int(parts[2])
+        # the published classifier is what "all" may change and nothing less
+        return 1 if parts[1] in {"conv_head", "bn2"} else len(self.net.blocks) + 1
+
 
 def pool(grid: Tensor) -> Tensor:
     """Mean over the cells: (B, D, G, G) → (B, D)."""

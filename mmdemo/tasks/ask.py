@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mmdemo.core.config import Calibration, CheckpointConfig, from_mapping
 from mmdemo.nets.fusion import AskConfig, CrossAttentionFusion
 from mmdemo.nets.losses import soft_cross_entropy
-from mmdemo.tasks.base import Batch, fit_temperature, fit_threshold, grids
+from mmdemo.tasks.base import HEAD, PLAIN, Batch, LossSettings, fit_temperature, fit_threshold, grids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +63,7 @@ class AskTask:
     name = "ask"
     metric = "accuracy"
     label_rows: tuple[str, ...] = ("answer.3.weight", "answer.3.bias")
+    additive = True
 
     def build(self, config: CheckpointConfig) -> CrossAttentionFusion:
         return CrossAttentionFusion(from_mapping(AskConfig, config.net))
@@ -73,8 +74,8 @@ class AskTask:
     def warm_up(self, net: CrossAttentionFusion, rows: Sequence[AskRow]) -> None:
         """Nothing: all is learned step by step."""
 
-    def rate(self, net: CrossAttentionFusion, name: str, base_rate: float, layer_decay: float) -> float:
-        return 1.0  # everything in this network is new; the encoders are not part of it
+    def depth(self, net: CrossAttentionFusion, name: str) -> int:
+        return HEAD  # everything in this network is new; the encoders are not part of it
 
     def shipped(self, net: CrossAttentionFusion) -> dict[str, Tensor]:
         return net.state_dict()
@@ -104,11 +105,14 @@ class AskTask:
         logits: Tensor = net(batch["states"], batch["mask"], memory, batch["picture"])
         return logits.float()
 
-    def loss(self, net: CrossAttentionFusion, batch: Batch) -> Tensor:
+    def loss(self, net: CrossAttentionFusion, batch: Batch, how: LossSettings = PLAIN) -> Tensor:
         logits = self._logits(net, batch)
         target = torch.zeros_like(logits)
         target[batch["target_at"][:, 0], batch["target_at"][:, 1]] = batch["target"]
-        return soft_cross_entropy(logits, target)
+        return soft_cross_entropy(logits, target, smoothing=how.smoothing)
+
+    def items(self, batch: Batch) -> Tensor:
+        return batch["target"].sum()  # the shares of a question sum to 1
 
     def outputs(self, net: CrossAttentionFusion, batch: Batch) -> list[NDArray[np.float32]]:
         """Per row the logits of its questions, (Q, K)."""

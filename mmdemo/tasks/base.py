@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -17,6 +18,28 @@ Net = TypeVar("Net", bound=nn.Module)
 Row = TypeVar("Row", contravariant=True)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossSettings:
+    """What a person sets of the loss.
+
+    Attributes:
+        smoothing: Share of the target that is spread evenly over all classes (Szegedy et al. 2016,
+            https://arxiv.org/abs/1512.00567).
+        teacher_share: Weight in [0, 1] of a teacher's soft targets, where the rows bring any; the labels have the rest.
+        teacher_temperature: By which both are softened (see nets.losses.distillation).
+    """
+
+    smoothing: float = 0.0
+    teacher_share: float = 0.5
+    teacher_temperature: float = 2.0
+
+
+PLAIN = LossSettings()
+
+HEAD = 0
+"""The depth of what is new, or sits on top of the encoder; its last block has depth 1, the one below it 2."""
+
+
 class Task(Protocol[Net, Row]):
     """One object per job. ``Row`` is what data/prepare makes of an example: arrays, ready to be batched."""
 
@@ -26,6 +49,10 @@ class Task(Protocol[Net, Row]):
 
     label_rows: tuple[str, ...]
     """Tensors with one row per label: a network that starts from another one takes over the rows of shared labels."""
+
+    additive: bool
+    """Whether the loss of a batch is the mean over its items. Where rows are compared with each other it is not, and a
+    batch cannot be taken in parts."""
 
     def build(self, config: CheckpointConfig) -> Net:
         """The network with fresh weights."""
@@ -39,16 +66,20 @@ class Task(Protocol[Net, Row]):
         """What can be computed from the training rows at once, before the first step."""
         ...
 
-    def rate(self, net: Net, name: str, base_rate: float, layer_decay: float) -> float:
-        """Factor on the learning rate for the parameter of that name: 1 for what is new, less for what came trained."""
+    def depth(self, net: Net, name: str) -> int:
+        """How deep in the encoder the parameter of that name lies: 0 for the head, 1 for the encoder's last block."""
         ...
 
     def collate(self, rows: Sequence[Row]) -> Batch:
         """Stack and pad rows; the random choices of training are made here, from torch's generator."""
         ...
 
-    def loss(self, net: Net, batch: Batch) -> Tensor:
-        """A scalar, the mean over what counts in the batch."""
+    def loss(self, net: Net, batch: Batch, how: LossSettings = PLAIN) -> Tensor:
+        """A scalar, the mean over the batch's items."""
+        ...
+
+    def items(self, batch: Batch) -> Tensor:
+        """How many items the loss is the mean of (words, questions, clips), a scalar: means add up by it."""
         ...
 
     def outputs(self, net: Net, batch: Batch) -> list[NDArray[np.float32]]:

@@ -24,7 +24,7 @@ from mmdemo.nets.decoder import (
     CaptionDecoder,
     beam_search,
 )
-from mmdemo.tasks.base import Batch, grids
+from mmdemo.tasks.base import HEAD, PLAIN, Batch, LossSettings, grids
 
 CALIBRATED = 200
 """Pictures that the threshold of "not sure" is taken from."""
@@ -61,9 +61,7 @@ class CaptionTask:
     name = "caption"
     metric = "minus_loss"
     label_rows: tuple[str, ...] = ("word.weight", "bias")
-
-    def __init__(self, *, smoothing: float = 0.1) -> None:
-        self.smoothing = smoothing
+    additive = True
 
     def build(self, config: CheckpointConfig) -> CaptionDecoder:
         return CaptionDecoder(from_mapping(CaptionConfig, config.net))
@@ -74,8 +72,8 @@ class CaptionTask:
     def warm_up(self, net: CaptionDecoder, rows: Sequence[CaptionRow]) -> None:
         """Nothing: all is learned step by step."""
 
-    def rate(self, net: CaptionDecoder, name: str, base_rate: float, layer_decay: float) -> float:
-        return 1.0
+    def depth(self, net: CaptionDecoder, name: str) -> int:
+        return HEAD
 
     def shipped(self, net: CaptionDecoder) -> dict[str, Tensor]:
         return net.state_dict()
@@ -96,14 +94,16 @@ class CaptionTask:
     def _logits(self, net: CaptionDecoder, batch: Batch) -> tuple[Tensor, Tensor]:
         words = batch["words"][:, : net.config.positions + 1]
         memory = [(k[batch["picture"]], v[batch["picture"]]) for k, v in net.memory(batch["grid"])]
-        target = words[:, 1:].masked_fill(words[:, 1:] == UNKNOWN, PAD)  # never taught to say "unknown"
-        return net(words[:, :-1], memory), target
+        return net(words[:, :-1], memory), _taught(words)
 
-    def loss(self, net: CaptionDecoder, batch: Batch) -> Tensor:
+    def loss(self, net: CaptionDecoder, batch: Batch, how: LossSettings = PLAIN) -> Tensor:
         logits, target = self._logits(net, batch)
         return F.cross_entropy(
-            logits.flatten(0, 1).float(), target.flatten(), ignore_index=PAD, label_smoothing=self.smoothing
+            logits.flatten(0, 1).float(), target.flatten(), ignore_index=PAD, label_smoothing=how.smoothing
         )
+
+    def items(self, batch: Batch) -> Tensor:
+        return (_taught(batch["words"]) != PAD).sum().float()
 
     def outputs(self, net: CaptionDecoder, batch: Batch) -> list[NDArray[np.float32]]:
         """Per picture: summed loss over its captions' words, and their number."""
@@ -136,6 +136,11 @@ class CaptionTask:
                 best = beam_search(net, memory, beams=3, longest=20)[0]
             scores.append(np.exp(min(best.score, 0.0)))
         return replace(Calibration(), threshold=float(np.quantile(scores, 0.2)), kept=0.8)
+
+
+def _taught(words: Tensor) -> Tensor:
+    """What follows each word, (C, T) → (C, T - 1); the network is never taught to say "unknown"."""
+    return words[:, 1:].masked_fill(words[:, 1:] == UNKNOWN, PAD)
 
 
 def decode(words: Sequence[int], names: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from mmdemo.core.config import Calibration, CheckpointConfig, from_mapping
 from mmdemo.nets.losses import clip_loss
 from mmdemo.nets.shared_space import ClassifyConfig, TextSpace, heights
-from mmdemo.tasks.base import Batch, fit_threshold
+from mmdemo.tasks.base import HEAD, PLAIN, Batch, LossSettings, fit_threshold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +57,7 @@ class ClassifyTask:
     name = "classify"
     metric = "r10"
     label_rows: tuple[str, ...] = ()
+    additive = False
 
     def build(self, config: CheckpointConfig) -> TextSpace:
         return TextSpace(from_mapping(ClassifyConfig, config.net))
@@ -67,8 +68,8 @@ class ClassifyTask:
     def warm_up(self, net: TextSpace, rows: Sequence[ClassifyRow]) -> None:
         """Nothing: all is learned step by step."""
 
-    def rate(self, net: TextSpace, name: str, base_rate: float, layer_decay: float) -> float:
-        return 1.0
+    def depth(self, net: TextSpace, name: str) -> int:
+        return HEAD
 
     def shipped(self, net: TextSpace) -> dict[str, Tensor]:
         return net.state_dict()
@@ -78,8 +79,11 @@ class ClassifyTask:
         texts = [row.texts[int(torch.randint(len(row.texts), ()))] for row in rows]
         return {"pooled": torch.from_numpy(np.stack(views)), "text": torch.from_numpy(np.stack(texts))}
 
-    def loss(self, net: TextSpace, batch: Batch) -> Tensor:
-        return clip_loss(net(batch["pooled"]), batch["text"], net.log_scale)
+    def loss(self, net: TextSpace, batch: Batch, how: LossSettings = PLAIN) -> Tensor:
+        return clip_loss(net(batch["pooled"]), batch["text"], net.log_scale, smoothing=how.smoothing)
+
+    def items(self, batch: Batch) -> Tensor:
+        return torch.tensor(float(len(batch["text"])))
 
     def outputs(self, net: TextSpace, batch: Batch) -> list[NDArray[np.float32]]:
         return list(net(batch["pooled"]).float().cpu().numpy())

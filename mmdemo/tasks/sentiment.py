@@ -15,7 +15,7 @@ from mmdemo.core.types import SAMPLE_RATE
 from mmdemo.nets.losses import soft_cross_entropy
 from mmdemo.nets.speech import EmotionNet, SpeechConfig, level
 from mmdemo.nets.speech_augment import SpeechAugment, add_noise, change_speed, colour_and_mask, mix_pairs
-from mmdemo.tasks.base import Batch, fit_temperature, fit_threshold
+from mmdemo.tasks.base import HEAD, PLAIN, Batch, LossSettings, fit_temperature, fit_threshold
 
 LONGEST = 4 * SAMPLE_RATE
 """Samples of a training clip; of a longer one a random stretch is taken."""
@@ -49,10 +49,10 @@ class SentimentTask:
     name = "sentiment"
     metric = "ua"
     label_rows: tuple[str, ...] = ("classifier.weight", "classifier.bias")
+    additive = True
 
-    def __init__(self, *, augment: SpeechAugment | None = None, smoothing: float = 0.1) -> None:
+    def __init__(self, *, augment: SpeechAugment | None = None) -> None:
         self.augment = augment or SpeechAugment()
-        self.smoothing = smoothing
 
     def build(self, config: CheckpointConfig) -> EmotionNet:
         return EmotionNet(from_mapping(SpeechConfig, config.net))
@@ -103,12 +103,11 @@ class SentimentTask:
             net.classifier.bias.copy_(bias)
         net.train(was)
 
-    def rate(self, net: EmotionNet, name: str, base_rate: float, layer_decay: float) -> float:
-        if not name.startswith("encoder."):
-            return 1.0
+    def depth(self, net: EmotionNet, name: str) -> int:
         parts = name.split(".")
-        depth = int(parts[2]) + 1 if parts[1] == "layers" else 0
-        return base_rate * layer_decay ** (len(net.encoder.layers) - depth)
+        if parts[0] != "encoder":
+            return HEAD
+        return len(net.encoder.layers) - (int(parts[2]) if parts[1] == "layers" else -1)
 
     def shipped(self, net: EmotionNet) -> dict[str, Tensor]:
         return net.state_dict()
@@ -135,7 +134,7 @@ class SentimentTask:
             samples = samples[start : start + LONGEST]
         return samples
 
-    def loss(self, net: EmotionNet, batch: Batch) -> Tensor:
+    def loss(self, net: EmotionNet, batch: Batch, how: LossSettings = PLAIN) -> Tensor:
         chance, settings = generator(), self.augment
         samples, lengths = level(batch["samples"], batch["lengths"]), batch["lengths"]
         target = nn.functional.one_hot(batch["label"], net.config.labels).float()
@@ -145,7 +144,10 @@ class SentimentTask:
         if bool(batch["learning"].any()):
             mel, frames, target = mix_pairs(mel, frames, target, settings=settings, generator=chance)
             mel = colour_and_mask(mel, frames, settings=settings, generator=chance)
-        return soft_cross_entropy(net.classify(mel, frames).logits, target, smoothing=self.smoothing)
+        return soft_cross_entropy(net.classify(mel, frames).logits, target, smoothing=how.smoothing)
+
+    def items(self, batch: Batch) -> Tensor:
+        return torch.tensor(float(len(batch["label"])))
 
     def outputs(self, net: EmotionNet, batch: Batch) -> list[NDArray[np.float32]]:
         return list(net(batch["samples"], batch["lengths"]).logits.float().cpu().numpy())

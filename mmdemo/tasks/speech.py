@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -12,7 +13,7 @@ from mmdemo.core.config import Calibration, CheckpointConfig, from_mapping
 from mmdemo.nets.speech import SpeechConfig, SpeechEncoder, level
 from mmdemo.nets.speech_augment import SpeechAugment, add_noise, colour_and_mask
 from mmdemo.nets.speech_distil import SpeechDistiller, prune
-from mmdemo.tasks.base import Batch
+from mmdemo.tasks.base import HEAD, PLAIN, Batch, LossSettings
 from mmdemo.tasks.sentiment import SentimentRow, SentimentTask, generator
 
 
@@ -22,6 +23,7 @@ class SpeechTask:
     name = "speech"
     metric = "explained"
     label_rows: tuple[str, ...] = ()
+    additive = True
 
     def __init__(self) -> None:
         # masks would hide from the teacher what it is to explain
@@ -40,8 +42,8 @@ class SpeechTask:
     def warm_up(self, net: SpeechDistiller, rows: Sequence[SentimentRow]) -> None:
         """Nothing: all is learned step by step."""
 
-    def rate(self, net: SpeechDistiller, name: str, base_rate: float, layer_decay: float) -> float:
-        return 1.0
+    def depth(self, net: SpeechDistiller, name: str) -> int:
+        return HEAD  # the student is what is made here; the teacher takes no gradient
 
     def collate(self, rows: Sequence[SentimentRow]) -> Batch:
         return self._clips.collate(rows)
@@ -57,8 +59,11 @@ class SpeechTask:
         errors: Tensor = net(mel, frames)
         return errors
 
-    def loss(self, net: SpeechDistiller, batch: Batch) -> Tensor:
+    def loss(self, net: SpeechDistiller, batch: Batch, how: LossSettings = PLAIN) -> Tensor:
         return self._errors(net, batch).mean()
+
+    def items(self, batch: Batch) -> Tensor:
+        return torch.tensor(float(len(batch["label"])))
 
     def outputs(self, net: SpeechDistiller, batch: Batch) -> list[NDArray[np.float32]]:
         return list(self._errors(net, batch).float().cpu().numpy())

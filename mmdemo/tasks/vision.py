@@ -15,7 +15,7 @@ from mmdemo.core.config import Calibration, CheckpointConfig, from_mapping
 from mmdemo.core.errors import MmdemoError
 from mmdemo.nets.losses import clip_loss, distillation, word_loss
 from mmdemo.nets.vision import PictureTrunk, VisionConfig, VisionTuner
-from mmdemo.tasks.base import Batch
+from mmdemo.tasks.base import HEAD, PLAIN, Batch, LossSettings
 
 D = TypeVar("D", bound=np.generic)
 
@@ -45,14 +45,10 @@ class VisionTask:
     name = "vision"
     metric = "r1"
     label_rows: tuple[str, ...] = ("words.weight", "words.bias")
+    additive = False
 
     def build(self, config: CheckpointConfig) -> VisionTuner:
         trunk = PictureTrunk(from_mapping(VisionConfig, config.net))
-        trunk.requires_grad_(False)
-        stages = _whole(config, "tuned_stages")
-        above = list(trunk.net.blocks)[len(trunk.net.blocks) - stages :]
-        for part in (*above, trunk.net.conv_head, trunk.net.bn2):
-            part.requires_grad_(True)
         return VisionTuner(trunk, text_width=_whole(config, "text_width"), words=len(config.labels))
 
     def start(self, net: VisionTuner, bases: Mapping[str, nn.Module]) -> None:
@@ -61,8 +57,8 @@ class VisionTask:
     def warm_up(self, net: VisionTuner, rows: Sequence[VisionRow]) -> None:
         """Nothing: all is learned step by step."""
 
-    def rate(self, net: VisionTuner, name: str, base_rate: float, layer_decay: float) -> float:
-        return base_rate if name.startswith("trunk.") else 1.0
+    def depth(self, net: VisionTuner, name: str) -> int:
+        return net.trunk.depth(name.removeprefix("trunk.")) if name.startswith("trunk.") else HEAD
 
     def shipped(self, net: VisionTuner) -> dict[str, Tensor]:
         return net.trunk.state_dict()
@@ -80,7 +76,7 @@ class VisionTask:
             "teacher": torch.from_numpy(np.stack([row.teacher for row in rows])).float(),
         }
 
-    def loss(self, net: VisionTuner, batch: Batch) -> Tensor:
+    def loss(self, net: VisionTuner, batch: Batch, how: LossSettings = PLAIN) -> Tensor:
         # running statistics of the base are kept: batches here are small and of another domain
         for module in net.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -89,12 +85,16 @@ class VisionTask:
         count = batch["words"].shape[1]
         whole = batch["complete"]
         words = out.words[:, :count]
-        loss = clip_loss(out.text, batch["text"], net.log_scale) + distillation(out.imagenet, batch["teacher"])
+        loss = clip_loss(out.text, batch["text"], net.log_scale, smoothing=how.smoothing)
+        loss = loss + distillation(out.imagenet, batch["teacher"])
         if whole.any():
             loss = loss + 0.05 * word_loss(words[whole], batch["words"][whole])
         if not whole.all():
             loss = loss + 0.05 * word_loss(words[~whole], batch["words"][~whole], negative_weight=0.0)
         return loss
+
+    def items(self, batch: Batch) -> Tensor:
+        return torch.tensor(float(len(batch["stem"])))
 
     def outputs(self, net: VisionTuner, batch: Batch) -> list[NDArray[np.float32]]:
         return list(net(batch["stem"]).text.float().cpu().numpy())

@@ -36,6 +36,7 @@ from mmdemo.models.folder import read_metrics
 from mmdemo.models.loading import pick_device, read
 from mmdemo.nets.speech import load_whisper_encoder
 from mmdemo.tasks import TASKS
+from mmdemo.tasks.tune import Tune, freeze
 from mmdemo.train.settings import Measure, RunConfig, read_config
 from mmdemo.train.trainer import fit, run_outputs
 
@@ -219,7 +220,13 @@ def split(plan: Plan) -> Sources:
             validation = train.with_examples((), split="validation")
         else:
             validation = read_examples(plan.task, plan.data, split="validation")
-    return Sources(train=train, validation=validation, seed=plan.config.train.seed, options=plan.config.data)
+    return Sources(
+        train=train,
+        validation=validation,
+        seed=plan.config.train.seed,
+        options=plan.config.data,
+        tune=Tune.parse(plan.config.train.tune),
+    )
 
 
 def train(plan: Plan, *, say: Say) -> Path:
@@ -255,6 +262,7 @@ def train(plan: Plan, *, say: Say) -> Path:
     for name, values in prepared.constants.items():
         net.get_buffer(name).copy_(torch.from_numpy(values))
     task.warm_up(net, prepared.train)
+    freeze(task, net, sources.tune)
     net.to(plan.device)
     fit(
         task,

@@ -12,10 +12,13 @@ from pathlib import Path
 from mmdemo.core.config import CardText, Scalar
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.words import nearest_name
+from mmdemo.tasks.base import LossSettings
+from mmdemo.tasks.tune import Tune
 
 R = typing.TypeVar("R")
 
 SCHEDULES = ("cosine", "linear", "constant")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,25 +28,35 @@ class TrainSettings:
     Attributes:
         epochs: Passes over the training part; 0 leaves it at what the task can compute at once.
         batch_size: Rows per step.
-        accumulate: Batches per step of the optimizer.
-        learning_rate: Peak rate of the network's head; a task may give lower layers less (``base_rate``).
+        accumulate: Batches per step of the optimizer; refused where a task compares the rows of a batch.
+        tune: What is trained: "head", "last:N" blocks of the encoder, "lora" or "all" (see tasks.tune.Tune).
+        lora_rank, lora_alpha: Rank of LoRA's matrices, and the factor over the rank by which their product counts.
+        learning_rate: Peak rate of the network's head, and of LoRA's matrices.
         base_rate: Factor on the learning rate for what came from a base encoder.
-        layer_decay: Factor on the learning rate per layer below the top of that base.
+        layer_decay: Factor on the learning rate per block below the top of that base.
         warmup: Share of the steps in which the rate rises from 0.
         schedule: "cosine", "linear" or "constant" after the warm-up.
         weight_decay: AdamW's, on matrices only.
         clip: Largest norm of the gradient.
         seed: Of weights, order and augmentation.
+        label_smoothing: Share of the target spread over all classes.
         save_steps: Steps between two states from which a run can be resumed.
-        bf16: Whether matrix products run in bfloat16.
+        precision: "fp32", "bf16" or "fp16" for matrix products; "auto" takes the fastest that the device is good at.
         average: Decay of the running average of the weights (EMA) that is validated and kept; 0 turns it off.
         keep_best: Keep the epoch with the best validation figure; off keeps the last, where validation is too small to
             choose by.
+        keep: How many of the best epochs' weights stay in the run's folder.
+        metric: Validation figure to choose by; "" is the task's own.
+        patience: Epochs without a better figure after which the training stops early; 0 is never.
+        teacher_share, teacher_temperature: Weight of the soft targets of --teacher, and how much they are softened.
     """
 
     epochs: float = 5
     batch_size: int = 64
     accumulate: int = 1
+    tune: str = "head"
+    lora_rank: int = 8
+    lora_alpha: float = 16.0
     learning_rate: float = 5e-4
     base_rate: float = 0.1
     layer_decay: float = 1.0
@@ -52,21 +65,45 @@ class TrainSettings:
     weight_decay: float = 0.01
     clip: float = 1.0
     seed: int = 0
+    label_smoothing: float = 0.0
     save_steps: int = 500
-    bf16: bool = True
+    precision: str = "auto"
     average: float = 0.0
     keep_best: bool = True
+    keep: int = 1
+    metric: str = ""
+    patience: int = 0
+    teacher_share: float = 0.5
+    teacher_temperature: float = 2.0
 
     def __post_init__(self) -> None:
         if self.epochs < 0:
             raise MmdemoError("train.epochs must not be below 0", f"it is {self.epochs}")
-        for name in ("batch_size", "accumulate", "learning_rate", "clip", "save_steps"):
+        above = ("batch_size", "accumulate", "learning_rate", "clip", "save_steps", "keep", "lora_rank", "lora_alpha")
+        for name in (*above, "teacher_temperature"):
             if getattr(self, name) <= 0:
                 raise MmdemoError(f"train.{name} must be above 0", f"it is {getattr(self, name)}")
+        if self.precision not in PRECISIONS:
+            raise MmdemoError(f"train.precision is {self.precision!r}", f"it must be one of {', '.join(PRECISIONS)}")
+        for name in ("warmup", "label_smoothing", "teacher_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise MmdemoError(f"train.{name} must be between 0 and 1", f"it is {getattr(self, name)}")
+        for name in ("weight_decay", "base_rate", "layer_decay", "patience"):
+            if getattr(self, name) < 0:
+                raise MmdemoError(f"train.{name} must not be below 0", f"it is {getattr(self, name)}")
+        Tune.parse(self.tune)
         if self.schedule not in SCHEDULES:
             raise MmdemoError(f"train.schedule is {self.schedule!r}", f"it must be one of {', '.join(SCHEDULES)}")
         if not 0 <= self.average < 1:
             raise MmdemoError("train.average must be at least 0 and below 1", f"it is {self.average}")
+
+    def how(self) -> LossSettings:
+        """What of this the loss needs."""
+        return LossSettings(
+            smoothing=self.label_smoothing,
+            teacher_share=self.teacher_share,
+            teacher_temperature=self.teacher_temperature,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from torch.utils.data import Dataset
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from mmdemo.core.errors import MmdemoError
-from mmdemo.tasks.base import Task
+from mmdemo.tasks.base import HEAD, LossSettings, Task
 from mmdemo.train.settings import TrainSettings
 
 BEST = "best.safetensors"
@@ -107,12 +107,12 @@ class Average:
 class _Lesson(nn.Module):
     """Network and loss as one module: batch in, loss out, so that mixed precision and data parallelism cover both."""
 
-    def __init__(self, task: Task[Any, Any], net: nn.Module) -> None:
+    def __init__(self, task: Task[Any, Any], net: nn.Module, how: LossSettings) -> None:
         super().__init__()
-        self.task, self.net = task, net
+        self.task, self.net, self.how = task, net, how
 
     def forward(self, **batch: Tensor) -> Tensor:
-        loss: Tensor = self.task.loss(self.net, batch)
+        loss: Tensor = self.task.loss(self.net, batch, self.how)
         return loss
 
 
@@ -140,9 +140,8 @@ def parameter_groups(task: Task[Any, Any], net: nn.Module, settings: TrainSettin
     """One group per learning rate and decay: matrices decay, vectors (norms, biases) do not."""
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in net.named_parameters():
-        scale = task.rate(net, name, settings.base_rate, settings.layer_decay)
-        if scale == 0:
-            parameter.requires_grad_(False)  # a rate of 0 means frozen, and what is frozen needs no gradient
+        depth = task.depth(net, name)
+        scale = 1.0 if depth == HEAD else settings.base_rate * settings.layer_decay ** (depth - 1)
         if parameter.requires_grad:
             groups.setdefault((scale, parameter.ndim >= 2), []).append(parameter)
     return [
@@ -242,7 +241,7 @@ class _Recorder(TrainerCallback):
                 self.validation,
                 batch_size=self.settings.batch_size,
                 device=next(net.parameters()).device,
-                bf16=self.settings.bf16,
+                bf16=True,
             )
             figures = self.task.score(net, outputs, self.validation)
         value = figures.get(self.task.metric, float(state.global_step))  # without validation the last is kept
@@ -309,7 +308,7 @@ def fit(
         warmup_steps=int(settings.warmup * steps),
         max_grad_norm=settings.clip,
         seed=settings.seed,
-        bf16=settings.bf16,
+        bf16=True,
         use_cpu=device == "cpu",
         logging_steps=1,
         save_strategy="steps",
@@ -325,7 +324,7 @@ def fit(
     )
     average = Average(net, settings.average) if settings.average else None
     trainer = _Trainer(
-        lesson=_Lesson(task, net),
+        lesson=_Lesson(task, net, settings.how()),
         settings=settings,
         args=arguments,
         train_dataset=Rows(train),

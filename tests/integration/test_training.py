@@ -80,7 +80,7 @@ def place(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def configured(place: Path, task: str, *, train: str = "") -> Path:
     file = place / f"{task}.toml"
-    settings = "epochs = 8\nbatch_size = 4\nlearning_rate = 1e-2\nbf16 = false\nsave_steps = 1000\n"
+    settings = 'epochs = 8\nbatch_size = 4\nlearning_rate = 1e-2\nprecision = "fp32"\nsave_steps = 1000\n'
     file.write_text(
         f"[data]\n{DATA.get(task, '')}\n[net]\n{NETS[task]}\n[train]\n{settings}{train}\n"
         '[card]\nsummary = "Made for a test."\nlicence = "cc0-1.0"\nlimits = ["Knows next to nothing."]\n'

@@ -18,6 +18,7 @@ from mmdemo.data.pictures import Say
 from mmdemo.data.read import Dataset
 from mmdemo.models.parts import TextPart, VisionPart
 from mmdemo.nets.speech import SpeechEncoder
+from mmdemo.tasks.tune import Tune
 
 C = TypeVar("C")
 
@@ -93,6 +94,7 @@ class Sources:
     validation: Dataset
     seed: int = 0
     options: Mapping[str, Scalar | tuple[str, ...]] = field(default_factory=dict)
+    tune: Tune = field(default_factory=Tune)
 
 
 Prepare = Callable[[Sources, Bases, Net, Say | None], Prepared]

@@ -26,7 +26,7 @@ LEAST = 5
 def prepare_vision(sources: Sources, bases: Bases, net: Net, say: Say | None) -> Prepared:
     """A row per picture: its features below the cut, the sentences said of it, its words and the teacher's logits."""
     vision, text = bases.need_vision(), bases.need_text()
-    options = chosen_options(sources.options, words=1000, mirror=True, tuned_stages=1)
+    options = chosen_options(sources.options, words=1000, mirror=True)
     said = {id(e): _sentences(e) for e in (*sources.train.examples, *sources.validation.examples)}
     by_file = _merge(sources.train.examples, said)
     held = _merge([e for e in sources.validation.examples if e.captions], said)
@@ -57,7 +57,7 @@ def prepare_vision(sources: Sources, bases: Bases, net: Net, say: Say | None) ->
         task="vision",
         net=settings,
         labels=names,
-        settings={"text_width": text.encoder.config.width, "tuned_stages": int(options["tuned_stages"])},
+        settings={"text_width": text.encoder.config.width},
         parts={"text": text.reference()},
     )
     return Prepared(train=rows(by_file, bool(options["mirror"])), validation=rows(held, False), config=config)

@@ -138,6 +138,6 @@ CONFIGS = {
         task="vision",
         net={"side": 64},
         labels=("dog", "car", "grass"),
-        settings={"text_width": 8, "tuned_stages": 1},
+        settings={"text_width": 8},
     ),
 }

@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from mmdemo.core.config import Calibration
+from mmdemo.core.errors import MmdemoError
 from mmdemo.nets.decoder import END, PAD, START, UNKNOWN
 from mmdemo.tasks import TASKS
 from mmdemo.tasks.ask import MOST_QUESTIONS, Asked, AskRow, learn_answers
+from mmdemo.tasks.base import HEAD
 from mmdemo.tasks.caption import SPECIAL_NAMES, CaptionRow, CaptionTask, decode, encode, learn_words
-from mmdemo.tasks.sentiment import SentimentTask
+from mmdemo.tasks.tune import Tune, freeze
 from tests.unit.tasks.made import CONFIGS, COUNT, ROWS, ask_rows, caption_rows
 
 ALL = sorted(ROWS)
@@ -19,16 +21,12 @@ ENOUGH = {"ask": (60, 0.1), "caption": (140, 0.1), "classify": (100, 0.1), "sent
 """Steps, and the loss that eight examples can be brought to; the vision task's holds a part that cannot vanish."""
 
 
-def plain(name: str):  # type: ignore[no-untyped-def]
-    """The task without label smoothing, whose loss has no floor above 0."""
-    return {"caption": CaptionTask(smoothing=0.0), "sentiment": SentimentTask(smoothing=0.0)}.get(name, TASKS[name])
-
-
 @pytest.mark.parametrize("name", ALL)
 def test_eight_examples_can_be_learned_by_heart(name: str) -> None:
     torch.manual_seed(0)
-    task, rows = plain(name), ROWS[name]()
+    task, rows = TASKS[name], ROWS[name]()
     net = task.build(CONFIGS[name]).train()
+    freeze(task, net, Tune.parse("last:1" if name == "vision" else "all"))
     before = {n: p.detach().clone() for n, p in net.state_dict().items()}
     trainable = {n for n, p in net.named_parameters() if p.requires_grad}
     optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=5e-3)
@@ -93,15 +91,31 @@ def test_what_ships_fills_a_fresh_network(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_rates_are_factors(name: str) -> None:
+def test_depth_counts_from_the_head_down(name: str) -> None:
     task = TASKS[name]
     net = task.build(CONFIGS[name])
-    rates = {n: task.rate(net, n, 0.5, 0.5) for n, p in net.named_parameters() if p.requires_grad}
-    assert all(0 < rate <= 1 for rate in rates.values())
-    assert max(rates.values()) == 1
+    depths = {n: task.depth(net, n) for n, _ in net.named_parameters()}
+    assert min(depths.values()) == HEAD
     if name == "sentiment":
-        assert rates["encoder.conv1.weight"] == 0.25
-        assert rates["encoder.layers.0.fc1.weight"] == 0.5
+        assert depths["encoder.conv1.weight"] == 2
+        assert depths["encoder.layers.0.fc1.weight"] == 1
+    if name == "vision":
+        assert depths["trunk.net.conv_head.weight"] == 1
+        assert depths["trunk.net.blocks.5.0.conv_pw.weight"] == 2
+        assert depths["trunk.net.conv_stem.weight"] == 8
+
+
+def test_what_is_trained_is_one_setting() -> None:
+    net = TASKS["sentiment"].build(CONFIGS["sentiment"])
+    for text, encoder, conv in (("head", False, False), ("last:1", True, False), ("all", True, True)):
+        net.requires_grad_(True)
+        freeze(TASKS["sentiment"], net, Tune.parse(text))
+        assert net.classifier.weight.requires_grad
+        assert net.encoder.layers[0].fc1.weight.requires_grad is encoder
+        assert net.encoder.conv1.weight.requires_grad is conv
+    for wrong in ("last", "last:0", "heads", "last:-1"):
+        with pytest.raises(MmdemoError, match=r"must be head, last:N"):
+            Tune.parse(wrong)
 
 
 # ---------------------------------------------------------------- ask
@@ -166,7 +180,7 @@ def test_caption_batches_begin_end_and_pad() -> None:
 
 def test_unknown_words_are_passed_over_in_the_loss() -> None:
     torch.manual_seed(0)
-    task = CaptionTask(smoothing=0.0)
+    task = CaptionTask()
     net = task.build(CONFIGS["caption"]).eval().requires_grad_(False)
     view = caption_rows()[0].views
     known, unknown = (CaptionRow(views=view, captions=((5, word),)) for word in (6, UNKNOWN))

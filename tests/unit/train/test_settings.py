@@ -56,11 +56,17 @@ def test_a_file_with_defaults_for_the_rest(file: Path) -> None:
 
 
 def test_overrides(file: Path) -> None:
-    given = ["train.learning_rate=3e-5", "train.schedule=constant", "train.bf16=false", "net.layers=1", "data.new=x"]
+    given = [
+        "train.learning_rate=3e-5",
+        "train.schedule=constant",
+        "train.keep_best=false",
+        "net.layers=1",
+        "data.new=x",
+    ]
     config = read_config(file, given)
     assert config.train.learning_rate == 3e-5
     assert config.train.schedule == "constant"
-    assert config.train.bf16 is False
+    assert config.train.keep_best is False
     assert dict(config.net) == {"width": 320, "layers": 1}
     assert config.data["new"] == "x"
 
@@ -74,7 +80,7 @@ def test_overrides(file: Path) -> None:
         ("train.epochs=many", r"train.epochs must be of type float: it is 'many'"),
         ("train.seed=1.5", r"train.seed must be of type int"),
         ("train.seed=true", r"train.seed must be of type int"),
-        ("train.bf16=1", r"train.bf16 must be of type bool"),
+        ("train.keep_best=1", r"train.keep_best must be of type bool"),
         ("card.limits=[1, 2]", r"card.limits must be a list of texts"),
         ("train.epochs=-1", r"train.epochs must not be below 0"),
         ("train.schedule=wavy", r"must be one of cosine, linear, constant"),

@@ -17,7 +17,7 @@ from mmdemo.train.trainer import BEST, EVENTS, Average, fit, newest_state, param
 from tests.unit.tasks.made import CONFIGS, ROWS
 
 SETTINGS = TrainSettings(
-    epochs=1, batch_size=8, learning_rate=1e-2, warmup=0.0, schedule="constant", weight_decay=0.0, bf16=False
+    epochs=1, batch_size=8, learning_rate=1e-2, warmup=0.0, schedule="constant", weight_decay=0.0, precision="fp32"
 )
 
 
