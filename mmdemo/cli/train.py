@@ -28,9 +28,9 @@ def train(
     ],
     data: Data,
     out: Annotated[
-        str,
+        str | None,
         typer.Option("--out", metavar="NAME", help="A bare name goes under checkpoints/; a path is taken as it is."),
-    ],
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option("--config", metavar="FILE", help="Settings; default: the task's own in configs/."),
@@ -38,6 +38,10 @@ def train(
     base: Annotated[
         str | None,
         typer.Option("--base", metavar="ID|DIR", help="What to start from; default: the shipped TASK-base."),
+    ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option("--teacher", metavar="ID|DIR", help="Learn from this model's answers too, not from labels alone."),
     ] = None,
     overrides: Annotated[
         list[str] | None,
@@ -48,6 +52,12 @@ def train(
     fold: Fold = None,
     cross_validate: Annotated[
         bool, typer.Option("--cross-validate", help="Train and measure every fold of --folds; prints one report.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only look at the data: counts, splits, and everything wrong with them.")
+    ] = False,
+    allow_leaks: Annotated[
+        bool, typer.Option("--allow-leaks", help="Train even if a file or a speaker is in two splits.")
     ] = False,
     device: Device = "auto",
     as_json: OneObject = False,
@@ -62,19 +72,39 @@ def train(
         raise MmdemoError(
             "--fold and --cross-validate exclude each other", "one runs a fold, the other all", "Give one"
         )
-    from mmdemo.train import run
+    if check:
+        from mmdemo.cli.check import check as look
+        from mmdemo.cli.check import seed_of
 
+        return look(
+            task=task,
+            data=data,
+            folds=None if cross_validate else folds,
+            fold=fold,
+            seed=seed_of(task, config, overrides or []),
+            allow_leaks=allow_leaks,
+            as_json=as_json,
+        )
+    if out is None:
+        raise MmdemoError("Missing option '--out'", "", "Name the new model, or give --check to look at the data only")
+    from mmdemo.cli.progress import watch
+    from mmdemo.train import processes, run
+
+    processes.own_group()
     return run.main(
         task=task,
         data=data,
         out=out,
         config=config,
         base=base,
+        teacher=teacher,
         overrides=overrides or [],
         resume=resume,
         folds=folds,
         fold=fold,
         cross_validate=cross_validate,
+        allow_leaks=allow_leaks,
         device=device,
         json_out=as_json,
+        watch=watch(),
     )

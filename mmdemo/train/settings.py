@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import tomli_w
+
 from mmdemo.core.config import CardText, Scalar
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.words import nearest_name
@@ -136,6 +138,20 @@ class RunConfig:
     train: TrainSettings = field(default_factory=TrainSettings)
     card: CardText = field(default_factory=CardText)
     evaluate: tuple[Measure, ...] = ()
+
+
+def write_config(config: RunConfig) -> str:
+    """The configuration as TOML, every setting written out; :func:`read_config` reads the same again."""
+    sections = dataclasses.asdict(
+        dataclasses.replace(config, net=dict(config.net), data=dict(config.data))  # a proxy cannot be copied
+    )
+    return tomli_w.dumps(_listed(sections))
+
+
+def _listed(value: typing.Any) -> typing.Any:
+    if isinstance(value, dict):
+        return {key: _listed(item) for key, item in value.items()}
+    return [_listed(item) for item in value] if isinstance(value, tuple | list) else value
 
 
 def read_config(file: Path, overrides: Sequence[str] = ()) -> RunConfig:

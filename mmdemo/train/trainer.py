@@ -2,261 +2,95 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
 import shutil
-import time
-from collections.abc import Callable, Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import transformers
-from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-from torch.utils.data import Dataset
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from torch import nn
+from transformers import TrainingArguments
 
 from mmdemo.core.errors import MmdemoError
-from mmdemo.tasks.base import HEAD, LossSettings, Task
+from mmdemo.tasks.base import Task
+from mmdemo.train import processes, state
+from mmdemo.train.average import Average
+from mmdemo.train.batches import Batches, steps_in
+from mmdemo.train.callbacks import Recorder
+from mmdemo.train.loop import PARTS, Lesson, StepTrainer, TooLarge
+from mmdemo.train.precision import pick_precision, run_outputs
+from mmdemo.train.record import STATES, Record, best_epochs
 from mmdemo.train.settings import TrainSettings
 
-BEST = "best.safetensors"
-EVENTS = "events.jsonl"
-"""One line a step and one an epoch."""
-
-SAID = 20
-"""Steps between two lines for people; their loss is the mean since the last one."""
-
-AVERAGE = "average.safetensors"
-"""In a state to resume from: the running average of the weights, which transformers knows nothing of."""
-
-Report = Callable[[str], None]
+SPARE = 64 * 2**20
+"""Bytes that a disk must have beyond what the next state needs."""
 
 
-class Rows(Dataset[Any]):
-    """A sequence as torch wants it."""
+class Interrupted(Exception):
+    """The run was asked to stop, and has: its state lies on disk.
 
-    def __init__(self, rows: Sequence[Any]) -> None:
-        self.rows = rows
+    Attributes:
+        step: The last step that was made.
+        signal: What asked.
+    """
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.rows[index]
-
-
-def run_outputs(
-    task: Task[Any, Any], net: nn.Module, rows: Sequence[Any], *, batch_size: int, device: torch.device, bf16: bool
-) -> list[NDArray[np.float32]]:
-    """The network's outputs for all rows, in order, in evaluation mode."""
-    was = net.training
-    net.eval()
-    found: list[NDArray[np.float32]] = []
-    with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-        for start in range(0, len(rows), batch_size):
-            batch = task.collate(rows[start : start + batch_size])
-            found += task.outputs(net, {name: tensor.to(device) for name, tensor in batch.items()})
-    net.train(was)
-    return found
+    def __init__(self, step: int, signal: int) -> None:
+        super().__init__(f"stopped at step {step}")
+        self.step, self.signal = step, signal
 
 
-class Average:
-    """Running average of the weights: shadow ← decay · shadow + (1 - decay) · weights, bias-corrected at the start."""
+@contextlib.contextmanager
+def _listening(asked: list[int]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the training after the step; a second Ctrl-C ends it at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def __init__(self, net: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.steps = 0
-        self.shadow = {n: p.detach().clone().float() for n, p in net.named_parameters() if p.requires_grad}
+    def hear(number: int, frame: object) -> None:
+        asked.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def update(self, net: nn.Module) -> None:
-        self.steps += 1
-        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        with torch.no_grad():
-            for name, parameter in net.named_parameters():
-                if name in self.shadow:
-                    self.shadow[name].lerp_(parameter.detach().float(), 1 - decay)
-
-    def save(self, file: Path) -> None:
-        """Write the average beside the state that it belongs to."""
-        _save({"steps": torch.tensor(self.steps), **{f"shadow.{n}": t.cpu() for n, t in self.shadow.items()}}, file)
-
-    def resume(self, net: nn.Module, file: Path) -> None:
-        """Go on from ``file``; a state that brings no average starts one from its weights."""
-        stored = load_file(file) if file.exists() else {}
-        self.steps = int(stored["steps"]) if stored else 0
-        with torch.no_grad():
-            for name, parameter in net.named_parameters():
-                if name in self.shadow:
-                    self.shadow[name].copy_(stored[f"shadow.{name}"] if stored else parameter)
-
-    def swap(self, net: nn.Module) -> None:
-        """Exchange the network's weights with the average; called twice, nothing has changed."""
-        with torch.no_grad():
-            for name, parameter in net.named_parameters():
-                if name in self.shadow:
-                    mine = parameter.detach().clone()
-                    parameter.copy_(self.shadow[name])
-                    self.shadow[name].copy_(mine)
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:
+            signal.signal(number, hear)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-class _Lesson(nn.Module):
-    """Network and loss as one module: batch in, loss out, so that mixed precision and data parallelism cover both."""
-
-    def __init__(self, task: Task[Any, Any], net: nn.Module, how: LossSettings) -> None:
-        super().__init__()
-        self.task, self.net, self.how = task, net, how
-
-    def forward(self, **batch: Tensor) -> Tensor:
-        loss: Tensor = self.task.loss(self.net, batch, self.how)
-        return loss
+# ---------------------------------------------------------------- a whole training
 
 
-class _Trainer(transformers.Trainer):
-    def __init__(self, *, lesson: _Lesson, settings: TrainSettings, **rest: Any) -> None:
-        super().__init__(model=lesson, **rest)
-        self.lesson, self.settings = lesson, settings
+def check_batches(task: Task[Any, Any], settings: TrainSettings) -> None:
+    """Refuse what cannot be computed exactly.
 
-    def compute_loss(
-        self, model: nn.Module, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Tensor:
-        loss: Tensor = model(**inputs)
-        # transformers leaves the division to us where the loss is our own
-        return loss / self.args.gradient_accumulation_steps if num_items_in_batch is not None else loss
-
-    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        if self.optimizer is None:
-            self.optimizer = torch.optim.AdamW(
-                parameter_groups(self.lesson.task, self.lesson.net, self.settings), betas=(0.9, 0.98), eps=1e-6
-            )
-        return self.optimizer
-
-
-def parameter_groups(task: Task[Any, Any], net: nn.Module, settings: TrainSettings) -> list[dict[str, Any]]:
-    """One group per learning rate and decay: matrices decay, vectors (norms, biases) do not."""
-    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
-    for name, parameter in net.named_parameters():
-        depth = task.depth(net, name)
-        scale = 1.0 if depth == HEAD else settings.base_rate * settings.layer_decay ** (depth - 1)
-        if parameter.requires_grad:
-            groups.setdefault((scale, parameter.ndim >= 2), []).append(parameter)
-    return [
-        {
-            "params": members,
-            "lr": settings.learning_rate * scale,
-            "weight_decay": settings.weight_decay if matrix else 0.0,
-        }
-        for (scale, matrix), members in groups.items()
-    ]
-
-
-def _save(tensors: dict[str, Tensor], file: Path) -> None:
-    """Whole or not at all: an interruption leaves the file of before."""
-    part = file.with_name(file.name + ".part")
-    save_file(tensors, part)
-    part.replace(file)
-
-
-def newest_state(folder: Path) -> Path | None:
-    """The newest state to resume from below ``folder``, None where there is none; half-written ones are passed over."""
-    # transformers writes trainer_state.json last
-    states = [file.parent for file in (folder / "state").glob("checkpoint-*/trainer_state.json")]
-    return max(states, key=lambda place: int(place.name.rpartition("-")[2]), default=None)
-
-
-class _Recorder(TrainerCallback):
-    """Writes events, validates after every epoch and keeps the best weights."""
-
-    def __init__(
-        self,
-        task: Task[Any, Any],
-        net: nn.Module,
-        settings: TrainSettings,
-        folder: Path,
-        validation: Sequence[Any],
-        say: Report,
-        average: Average | None,
-        resumed: Path | None,
-    ) -> None:
-        self.task, self.net, self.settings, self.folder, self.validation = task, net, settings, folder, validation
-        self.say, self.average, self.resumed = say, average, resumed
-        self.started = time.monotonic()
-        self.losses: list[float] = []
-        self.best = -math.inf
-        events = folder / EVENTS
-        if events.exists():
-            lines = [json.loads(line) for line in events.read_text().splitlines() if line.strip()]
-            self.best = max((e[task.metric] for e in lines if task.metric in e), default=-math.inf)
-
-    def _event(self, **values: float | int | str) -> None:
-        with (self.folder / EVENTS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"time": round(time.time(), 3), **values}) + "\n")
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
-    ) -> None:
-        if self.resumed is not None:
-            self.say(f"going on from step {state.global_step}")
-            if self.average is not None:
-                self.average.resume(self.net, self.resumed / AVERAGE)
-
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
-        if self.average is not None:
-            self.average.save(Path(args.output_dir or ".") / f"checkpoint-{state.global_step}" / AVERAGE)
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
-        if self.average is not None:
-            self.average.update(self.net)
-
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **rest: Any
-    ) -> None:
-        if not logs or "loss" not in logs:
-            return
-        self._event(
-            step=state.global_step, epoch=round(state.epoch or 0, 4), loss=logs["loss"], rate=logs["learning_rate"]
+    Raises:
+        MmdemoError: The batch of a task whose loss compares rows is to be taken in parts, or is smaller than the number
+            of processes.
+    """
+    several = processes.count()
+    if not task.additive and (settings.accumulate > 1 or several > 1):
+        raise MmdemoError(
+            f"{task.name.capitalize()} cannot be trained in parts",
+            "its loss compares every row of a batch with all others, so halves do not add up to the whole",
+            "Use one process" if several > 1 else "Set train.accumulate to 1 and choose train.batch_size as it fits",
         )
-        self.losses.append(float(logs["loss"]))
-        if state.global_step % SAID and state.global_step != state.max_steps:
-            return
-        loss = sum(self.losses) / len(self.losses)
-        self.losses.clear()
-        done = max(state.global_step, 1)
-        left = (time.monotonic() - self.started) / done * (state.max_steps - done)
-        self.say(f"step {done}/{state.max_steps}  loss {loss:.4f}  about {left / 60:.1f} min left")
-
-    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
-        net = self.net
-        if self.average is not None:
-            self.average.swap(net)
-        figures: dict[str, float] = {}
-        if self.validation:
-            outputs = run_outputs(
-                self.task,
-                net,
-                self.validation,
-                batch_size=self.settings.batch_size,
-                device=next(net.parameters()).device,
-                bf16=True,
-            )
-            figures = self.task.score(net, outputs, self.validation)
-        value = figures.get(self.task.metric, float(state.global_step))  # without validation the last is kept
-        better = value > self.best or not self.settings.keep_best
-        text = "  ".join(f"{name} {figure:.4f}" for name, figure in figures.items())
-        self.say(
-            f"epoch {state.epoch or 0:.0f}: {text}" + ("  (best so far)" if better and self.settings.keep_best else "")
+    if settings.batch_size * settings.accumulate < several:
+        raise MmdemoError(
+            f"A batch of {settings.batch_size} is too small for {several} processes",
+            "each needs a row of its own",
+            "Raise train.batch_size",
         )
-        if better:
-            self.best = value
-            _save({n: t.detach().cpu().contiguous() for n, t in net.state_dict().items()}, self.folder / BEST)
-        # after the weights: a figure that is written down has its weights beside it
-        self._event(step=state.global_step, epoch=round(state.epoch or 0, 4), **figures)
-        if self.average is not None:
-            self.average.swap(net)
 
 
 def fit(
@@ -266,77 +100,175 @@ def fit(
     validation: Sequence[Any],
     *,
     settings: TrainSettings,
-    folder: Path,
+    record: Record,
     device: str,
     resume: bool,
-    say: Report,
 ) -> None:
     """Train ``net`` in place; it ends with the best weights of all epochs.
 
     Args:
-        folder: ``trainer/`` of the run; events, best weights and the state to resume from are kept there.
-        resume: Go on from the newest state in ``folder`` where there is one.
+        record: Of the run; events, best weights and the state to go on from are kept there.
+        resume: Go on from the newest state where there is one.
+
+    Raises:
+        Interrupted: A signal came; the state was written.
+        MmdemoError: The settings cannot be, the disk is full, memory does not even hold a row, or no figure was a
+            number.
     """
     transformers.utils.logging.set_verbosity(logging.ERROR)
-    folder.mkdir(parents=True, exist_ok=True)
-    if not resume:
-        for name in (EVENTS, BEST):
-            (folder / name).unlink(missing_ok=True)
-        shutil.rmtree(folder / "state", ignore_errors=True)  # a later --resume must not find an older run's
+    check_batches(task, settings)
+    precision = pick_precision(settings.precision, device)
+    metric = settings.metric or task.metric
+    states = record.folder / STATES
     if not settings.epochs:
-        figures = {}
-        if validation:
-            outputs = run_outputs(
-                task, net, validation, batch_size=settings.batch_size, device=torch.device(device), bf16=False
-            )
-            figures = task.score(net, outputs, validation)
-        (folder / EVENTS).write_text(json.dumps({"step": 0, "epoch": 0, **figures}) + "\n", encoding="utf-8")
-        say("no epochs asked for: " + (", ".join(f"{name} {value:.4f}" for name, value in figures.items()) or "done"))
+        _without_steps(task, net, validation, settings=settings, record=record, device=device)
         return
-    resumed = newest_state(folder) if resume else None
-    for state in (folder / "state").glob("checkpoint-*"):
-        if state != resumed:  # half-written ones would be counted when old states are cleared away
-            shutil.rmtree(state)
-    steps = math.ceil(len(train) / settings.batch_size / settings.accumulate) * settings.epochs
+    asked: list[int] = []
+    parts = settings.accumulate
+    resumed = state.newest_state(states) if resume else None
+    if resume and resumed is None:
+        record.say("there is no state to go on from: starting at the beginning")
+    with _listening(asked):
+        while True:
+            _check_room(net, states)
+            if resumed is not None:
+                record.cut_events(state.step_of(resumed))
+                parts = read_parts(resumed, parts)
+                record.say(f"going on from step {state.step_of(resumed)}")
+            trainer = _make(task, net, train, settings=settings, states=states, device=device, parts=parts)
+            recorder = Recorder(trainer, validation, record, metric=metric, precision=precision, asked=asked)
+            trainer.add_callback(recorder)
+            if resumed is not None and processes.any_of(recorder.no_better()):
+                break  # it had stopped early
+            try:
+                trainer.train(resume_from_checkpoint=str(resumed) if resumed is not None else None)
+                break
+            except TooLarge:
+                parts = _smaller(task, trainer, record)
+                resumed = state.newest_state(states)
+    if asked:
+        raise Interrupted(trainer.state.global_step, asked[0])
+    if processes.is_main():
+        chosen = best_epochs(record.events(), metric) if settings.keep_best and validation else None
+        if chosen is not None and not chosen:
+            raise MmdemoError(
+                "The training came to nothing",
+                f"its {metric} was never a number",
+                "Lower train.learning_rate and look at the data",
+            )
+        step = chosen[0][1] if chosen else max(event["step"] for event in record.events())
+        net.load_state_dict(state.read_tensors(record.kept(step)), strict=True)
+
+
+def read_parts(place: Path, otherwise: int) -> int:
+    """Into how many parts steps were cut when a state was written."""
+    try:
+        return int(json.loads((place / PARTS).read_text(encoding="utf-8"))["parts"])
+    except (OSError, ValueError, KeyError):
+        return otherwise
+
+
+def _smaller(task: Task[Any, Any], trainer: StepTrainer, record: Record) -> int:
+    """Write the state after the last step, to go on from with parts of half the size; returns their number."""
+    rows = math.ceil(trainer.batches.size / trainer.batches.parts / trainer.batches.processes)
+    if rows <= 1 or not task.additive or processes.count() > 1:
+        raise MmdemoError(
+            "The memory does not hold a step",
+            f"{rows} rows at once are too many" if task.additive else "this task's batches cannot be taken in parts",
+            "Lower train.batch_size and use --resume",
+        )
+    trainer.lesson.zero_grad(set_to_none=True)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    parts = trainer.batches.parts * 2
+    trainer.write_state(trainer.chance)
+    place = state.folder_of(Path(trainer.args.output_dir or ""), trainer.state.global_step)
+    state.write_json({"parts": parts}, place / PARTS)
+    record.say(
+        f"out of memory after step {trainer.state.global_step}: going on with {math.ceil(rows / 2)} rows at a time "
+        f"instead of {rows}, {parts} times a step"
+    )
+    return parts
+
+
+def _check_room(net: nn.Module, states: Path) -> None:
+    """Raises MmdemoError where the disk has no room for a state: better now than after the first hours."""
+    states.mkdir(parents=True, exist_ok=True)
+    need = 5 * sum(tensor.numel() * tensor.element_size() for tensor in net.state_dict().values())
+    free = shutil.disk_usage(states).free
+    if free < need + SPARE:
+        raise MmdemoError(
+            "The disk is too full to train",
+            f"{(need + SPARE) / 2**20:.0f} MiB are needed and {free / 2**20:.0f} MiB are free",
+            "Free some space or choose another --out",
+        )
+
+
+def _make(
+    task: Task[Any, Any],
+    net: nn.Module,
+    rows: Sequence[Any],
+    *,
+    settings: TrainSettings,
+    states: Path,
+    device: str,
+    parts: int,
+) -> StepTrainer:
+    precision = pick_precision(settings.precision, device)
+    size = settings.batch_size * settings.accumulate
+    batches = Batches(
+        len(rows), size, parts=parts, processes=processes.count(), rank=processes.rank(), seed=settings.seed
+    )
     arguments = TrainingArguments(
-        output_dir=str(folder / "state"),
+        output_dir=str(states),
         num_train_epochs=settings.epochs,
-        per_device_train_batch_size=settings.batch_size,
-        gradient_accumulation_steps=settings.accumulate,
+        per_device_train_batch_size=max(1, size // parts // processes.count()),
+        gradient_accumulation_steps=batches.parts,
         learning_rate=settings.learning_rate,
         lr_scheduler_type={"constant": "constant_with_warmup"}.get(settings.schedule, settings.schedule),
-        warmup_steps=int(settings.warmup * steps),
+        warmup_steps=int(settings.warmup * steps_in(len(rows), size, settings.epochs)),
         max_grad_norm=settings.clip,
         seed=settings.seed,
-        bf16=True,
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
         use_cpu=device == "cpu",
+        ddp_find_unused_parameters=False,
+        ddp_backend="gloo" if device == "cpu" and processes.count() > 1 else None,
         logging_steps=1,
+        logging_nan_inf_filter=False,
         save_strategy="steps",
         save_steps=settings.save_steps,
-        save_total_limit=1,
         eval_strategy="no",
         report_to=[],
         remove_unused_columns=False,
         label_names=[],
-        dataloader_pin_memory=False,
-        dataloader_drop_last=len(train) > settings.batch_size,
         disable_tqdm=True,
     )
-    average = Average(net, settings.average) if settings.average else None
-    trainer = _Trainer(
-        lesson=_Lesson(task, net, settings.how()),
+    trainer = StepTrainer(
+        lesson=Lesson(task, net, settings.how()),
+        rows=rows,
         settings=settings,
+        batches=batches,
+        average=Average(net, settings.average) if settings.average else None,
         args=arguments,
-        train_dataset=Rows(train),
-        data_collator=task.collate,
-        callbacks=[_Recorder(task, net, settings, folder, validation, say, average, resumed)],
     )
     trainer.remove_callback(transformers.PrinterCallback)
-    trainer.train(resume_from_checkpoint=str(resumed) if resumed is not None else None)
-    if not (folder / BEST).exists():
-        raise MmdemoError(
-            "The training came to nothing",
-            f"its {task.metric} was never a number",
-            "Lower train.learning_rate and look at the data",
-        )
-    net.load_state_dict(load_file(folder / BEST), strict=True)
+    return trainer
+
+
+def _without_steps(
+    task: Task[Any, Any],
+    net: nn.Module,
+    validation: Sequence[Any],
+    *,
+    settings: TrainSettings,
+    record: Record,
+    device: str,
+) -> None:
+    """No epochs: what the task computes at once is all there is."""
+    figures: dict[str, float] = {}
+    if validation:
+        outputs = run_outputs(task, net, validation, batch_size=settings.batch_size, device=torch.device(device))
+        figures = task.score(net, outputs, validation)
+    record.event(step=0, epoch=0, **figures)
+    record.say("no epochs asked for: " + (", ".join(f"{k} {v:.4f}" for k, v in figures.items()) or "done"))

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile as sf
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.models import checkpoint, list_models, load, probe
 from mmdemo.nets.speech import SpeechEncoder
 from mmdemo.train import run
+from mmdemo.train.record import Progress, Watch, read_events, read_status
 from mmdemo.train.settings import read_config
+from mmdemo.train.trainer import Interrupted
 from tests.small_bases import write_pictures, write_text, write_vision
 from tests.sounds import speech_like
 
@@ -136,12 +147,12 @@ def test_from_data_to_a_model_that_is_listed_and_answers(made: Path, place: Path
     if task != "sentiment":  # its head is fitted before the first step
         assert np.mean(losses[-4:]) < np.mean(losses[:4])
     plan = json.loads((folder / "trainer" / "plan.json").read_text())
-    assert plan["settings"]["epochs"] == 8
+    assert plan["settings"]["train"]["epochs"] == 8
     assert (folder / "trainer" / "config.toml").exists()
 
 
 def test_a_trunk_is_tuned_and_shipped_without_its_heads(made: Path, place: Path) -> None:
-    folder = trained(made, place, "vision", "vision-mine", ["train.epochs=2"])
+    folder = trained(made, place, "vision", "vision-mine", ["train.epochs=2", "train.tune=last:1"])
     config = checkpoint.read_config(folder)
     assert config.task == "vision"
     assert config.net["side"] == 64
@@ -206,18 +217,29 @@ def test_data_without_a_validation_part_keeps_the_last_weights(made: Path, place
     assert not any("accuracy" in event for event in events(place / "alone"))
 
 
-class Stopped(Exception):
-    """What stops a run in the middle."""
+class Stops(Watch):
+    """Asks to stop after a step, and hears what is said."""
+
+    def __init__(self, at: int = 0) -> None:
+        self.at = at
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def step(self, progress: Progress) -> None:
+        if progress.step == self.at:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
-def planned(made: Path, place: Path, out: str, *, resume: bool = False) -> run.Plan:
+def planned(made: Path, place: Path, out: str, *, resume: bool = False, overrides: Sequence[str] = ()) -> run.Plan:
     file = configured(place, "ask", train="average = 0.9\n")
-    overrides = ["train.save_steps=7", "train.epochs=20"]  # two steps an epoch: states lie inside epochs too
+    states = ["train.save_steps=7", "train.epochs=20"]  # two steps an epoch: states lie inside epochs too
     return run.Plan(
         task="ask",
         data=(made / "pictures",),
         out=place / out,
-        config=read_config(file, overrides),
+        config=read_config(file, [*states, *overrides]),
         config_file=file,
         base=made / "bases",
         resume=resume,
@@ -225,37 +247,143 @@ def planned(made: Path, place: Path, out: str, *, resume: bool = False) -> run.P
 
 
 def test_a_stopped_run_goes_on_and_ends(made: Path, place: Path) -> None:
-    def stop(text: str) -> None:
-        if text.startswith("step 20/"):
-            raise Stopped
-
-    with pytest.raises(Stopped):
-        run.train(planned(made, place, "stopped"), say=stop)
+    with pytest.raises(Interrupted):
+        run.train(planned(made, place, "stopped"), watch=Stops(20))
+    folder = place / "stopped" / "trainer"
     assert not (place / "stopped" / checkpoint.WEIGHTS).exists()
     assert [card.id for card in list_models("ask")] == []
-    states = [folder.name for folder in (place / "stopped" / "trainer" / "state").iterdir()]
-    assert states == ["checkpoint-14"]
-    (place / "stopped" / "trainer" / "state" / "checkpoint-99").mkdir()  # as a kill while saving leaves it
+    assert [state.name for state in (folder / "state").iterdir()] == ["step-20"]
+    assert read_status(folder)["state"] == "stopped"
+    (folder / "state" / "step-99.part").mkdir()  # as a kill while saving leaves it
 
-    said: list[str] = []
-    run.train(planned(made, place, "stopped", resume=True), say=said.append)
-    assert "going on from step 14" in said
-    steps = [event["step"] for event in events(place / "stopped") if "loss" in event]
-    assert steps == [*range(1, 21), *range(15, 41)]  # what came after the state was lost
+    watch = Stops()
+    run.train(planned(made, place, "stopped", resume=True), watch=watch)
+    assert "going on from step 20" in watch.said
+    assert [event["step"] for event in events(place / "stopped") if "loss" in event] == list(range(1, 41))
     assert load("ask", "stopped", device="cpu")
-    figures = [event["accuracy"] for event in events(place / "stopped") if "accuracy" in event]
-    assert len(figures) >= 20
-    assert np.isfinite(figures).all()
-    tensors = load_file(place / "stopped" / checkpoint.WEIGHTS)
-    assert all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
+    assert read_status(folder)["state"] == "done"
+    assert "going on from step 20" in (folder / "log.txt").read_text()
+    run.train(planned(made, place, "whole"), watch=Stops())
+    one, other = (load_file(place / name / checkpoint.WEIGHTS) for name in ("stopped", "whole"))
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+def test_a_run_says_what_it_depended_on_and_draws_its_curve(made: Path, place: Path) -> None:
+    folder = trained(made, place, "ask", "told", ["train.epochs=3"]) / "trainer"
+    plan = json.loads((folder / "plan.json").read_text())
+    assert plan["seed"] == 0
+    assert plan["settings"]["train"]["epochs"] == 3
+    assert plan["code"].startswith(f"{plan['versions']['mmdemo']}+")
+    assert len(plan["data_hash"]) > 40
+    assert plan["precision"] == "fp32"
+    again = read_config(folder / "config.toml")
+    assert again.train.epochs == 3
+    assert again == read_config(place / "ask.toml", ["train.epochs=3"])
+    with Image.open(folder / "curve.png") as curve:
+        assert curve.size[0] > 400
+        assert len(curve.convert("L").getcolors(256) or ()) > 20
+    board = EventAccumulator(str(folder / "tensorboard")).Reload()
+    seen = [(scalar.step, scalar.value) for scalar in board.Scalars("train/loss")]
+    told = [(event["step"], event["loss"]) for event in events(folder.parent) if "loss" in event]
+    assert [step for step, _ in seen] == [step for step, _ in told]
+    np.testing.assert_allclose([loss for _, loss in seen], [loss for _, loss in told], rtol=1e-6)
+    assert len(board.Scalars("validation/accuracy")) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"overrides": ["train.batch_size=2"]}, r"train.batch_size was 4 and is 2 now"),
+        ({"overrides": ["net.width=32"]}, r"net.width was 16 and is 32 now"),
+        ({"data": "more"}, "the data has changed since it was started"),
+    ],
+)
+def test_what_does_not_fit_its_state_is_not_resumed(
+    made: Path, place: Path, change: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(Interrupted):
+        run.train(planned(made, place, "changed"), watch=Stops(3))
+    plan = planned(made, place, "changed", resume=True, overrides=change.get("overrides", []))
+    if "data" in change:
+        write_pictures(place / "more", train=6, validation=2)
+        plan = replace(plan, data=(place / "more",))
+    with pytest.raises(MmdemoError, match=f"changed cannot be resumed: {words}"):
+        run.train(plan, watch=Stops())
+    watch = Stops()
+    rate = ["train.learning_rate=0.001", "train.epochs=3"]
+    run.train(planned(made, place, "changed", resume=True, overrides=rate), watch=watch)
+    assert "train.learning_rate was 0.01 and is 0.001 now" in watch.said
+
+
+def test_a_failed_run_says_so_in_its_folder(made: Path, place: Path) -> None:
+    with pytest.raises(MmdemoError, match="no figure 'nothing' to choose by"):
+        trained(made, place, "ask", "failed", ["train.metric=nothing"])
+    status = read_status(place / "failed" / "trainer")
+    assert status["state"] == "failed"
+    assert "no figure 'nothing' to choose by" in status["error"]
+    assert status["pid"] == os.getpid()
 
 
 def test_a_run_that_starts_anew_forgets_the_one_before(made: Path, place: Path) -> None:
-    (place / "again" / "trainer" / "state" / "checkpoint-500").mkdir(parents=True)
+    (place / "again" / "trainer" / "state" / "step-500").mkdir(parents=True)
     (place / "again" / "trainer" / "events.jsonl").write_text('{"step": 500, "accuracy": 1.0}\n')
     trained(made, place, "ask", "again", ["train.epochs=1"])
-    assert not (place / "again" / "trainer" / "state" / "checkpoint-500").exists()
+    assert not (place / "again" / "trainer" / "state" / "step-500").exists()
+    assert (place / "again" / "trainer" / "earlier" / "state" / "step-500").exists()
     assert max(event["step"] for event in events(place / "again")) < 10
+
+
+# ---------------------------------------------------------------- the command, as a process of its own
+
+
+def command(made: Path, place: Path, out: str, *more: str, before: Sequence[str] = ()) -> subprocess.Popen[str]:
+    words = ["mmdemo", "train", "ask", "--data", str(made / "pictures"), "--out", str(place / out), "--device", "cpu"]
+    words += ["--config", str(configured(place, "ask")), "--base", str(made / "bases"), *more]
+    return subprocess.Popen(
+        [sys.executable, "-m", *before, *(["-m"] if before else []), *words],
+        cwd=Path(__file__).resolve().parents[2],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_ctrl_c_stops_the_command_and_resume_goes_on(made: Path, place: Path) -> None:
+    process = command(made, place, "stopped", "--set", "train.epochs=2000", "--set", "train.save_steps=5")
+    folder = place / "stopped" / "trainer"
+    while process.poll() is None and len(read_events(folder)) < 12:
+        time.sleep(0.02)
+    assert os.getpgid(process.pid) == process.pid  # a group of its own
+    assert int((folder / "pid").read_text()) == process.pid
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "The same command with --resume goes on from there." in errors
+    assert "Traceback" not in errors
+    step = read_status(folder)["step"]
+    again = command(made, place, "stopped", "--resume", "--set", f"train.epochs={step // 2 + 2}", "--json")
+    out, errors = again.communicate(timeout=120)
+    assert again.returncode == 0, errors
+    assert f"going on from step {step}" in errors
+    assert json.loads(out)["model"] == str(place / "stopped")
+
+
+def test_two_processes_learn_as_one(made: Path, place: Path) -> None:
+    pair = ["torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    same = ["--set", "data.mirror=false"]  # which part of a step a row is in decides what is drawn for it
+    two = command(made, place, "two", *same, before=pair)
+    _, errors = two.communicate(timeout=240)
+    assert two.returncode == 0, errors
+    assert errors.count("going") == 0
+    assert errors.count(f"{place / 'two'} written after") == 1
+    one = command(made, place, "one", *same)
+    _, errors = one.communicate(timeout=240)
+    assert one.returncode == 0, errors
+    curves = [[e["loss"] for e in events(place / name) if "loss" in e] for name in ("one", "two")]
+    assert len(curves[0]) == len(curves[1]) == 16
+    np.testing.assert_allclose(curves[0], curves[1], rtol=1e-3, atol=1e-4)
+    assert load("ask", "two", device="cpu")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,105 @@
+"""How good a run's checkpoint is, on what it has not learned from; and a recipe, over all folds."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Callable
+
+from mmdemo.core.errors import MmdemoError
+from mmdemo.core.settings import data_root
+from mmdemo.data.read import Dataset, read_examples
+from mmdemo.data.split import fold_split, folds_for
+from mmdemo.evaluate.report import Report
+from mmdemo.evaluate.run import evaluate_folds, evaluate_model
+from mmdemo.models import probe
+from mmdemo.models.folder import read_metrics
+from mmdemo.models.loading import read
+from mmdemo.train.plan import Plan
+from mmdemo.train.publish import finish
+from mmdemo.train.settings import Measure
+
+Say = Callable[[str], None]
+
+
+def measure(plan: Plan, *, say: Say) -> list[Report]:
+    """Measure a finished checkpoint on what it has not learned from, and write the figures into its card.
+
+    That is the fold that was held out, else the test part of the data, else the validation part. A checkpoint with the
+    name of a shipped one is measured on all that its configuration names instead.
+    """
+    ready = read(plan.out, device=plan.device)
+    if plan.out.name == f"{plan.task}-base":
+        held = [dataset for entry in plan.config.evaluate if (dataset := _entry(plan, entry)) is not None]
+    else:
+        held = [_held_out(plan)]
+    reports = []
+    for dataset in held:
+        if dataset.examples:
+            reports.append(evaluate_model(plan.task, ready, dataset))
+            figures = ", ".join(f"{name} {value:.3f}" for name, value in reports[-1].metrics.items())
+            say(f"{reports[-1].data}: {figures}")
+    metrics = [metric for report in reports for metric in report.to_metrics()]
+    notes = list(dict.fromkeys(note for report in reports for note in report.notes))
+    finish(plan.out, metrics, plan.command, notes)
+    return reports
+
+
+def _entry(plan: Plan, entry: Measure) -> Dataset | None:
+    """The data of an ``[[evaluate]]`` entry; None where it is not on this machine, or was learned from."""
+    places = [data_root() / name for name in entry.data]
+    if not all(place.exists() for place in places):
+        return None
+    dataset = read_examples(plan.task, places)
+    if entry.folds:
+        if plan.fold != entry.fold:
+            return None
+        dataset = fold_split(dataset, data_root() / entry.folds, entry.fold)[2]
+    return dataclasses.replace(dataset, name=entry.name or dataset.name)
+
+
+def _held_out(plan: Plan) -> Dataset:
+    everything = read_examples(plan.task, plan.data, split="train")
+    if plan.folds is not None and plan.fold is not None:
+        test = fold_split(everything, plan.folds, plan.fold)[2]
+        return dataclasses.replace(test, name=f"fold {plan.fold} of {test.name.split(' + ')[0]}")
+    for part in ("test", "validation"):
+        with contextlib.suppress(MmdemoError):
+            return read_examples(plan.task, plan.data, split=part)
+    return everything.with_examples((), split=None)
+
+
+def run_folds(plan: Plan, train: Callable[[Plan], None], *, say: Say) -> Report:
+    """Train and measure every fold; their checkpoints lie in the plan's ``trainer/`` folder.
+
+    Where a checkpoint already lies in the plan's folder, the pooled figures go into its card as those of the recipe.
+    """
+    if plan.folds is None:
+        raise MmdemoError("Cross-validation needs folds", "", "Name a file with --folds")
+    everything = read_examples(plan.task, plan.data, split="train")
+    count = len(folds_for(everything, plan.folds))
+    plans = [dataclasses.replace(plan, out=plan.out / "trainer" / f"fold-{k}", fold=k) for k in range(count)]
+    for one in plans:
+        if plan.resume and (one.out / probe.FILE).exists():
+            say(f"{one.out.name} is there")
+            continue
+        say(f"{one.out.name} of {count}")
+        train(one)
+
+    report = evaluate_folds(
+        (
+            (read(one.out, device=plan.device), fold_split(everything, one.folds, k)[2])
+            for k, one in enumerate(plans)
+            if one.folds is not None
+        ),
+        name=plan.out.name,
+    )
+    text = json.dumps(report.to_json(), indent=1) + "\n"
+    (plan.out / "trainer" / "cross_validation.json").write_text(text, encoding="utf-8")
+    if (plan.out / probe.FILE).exists():
+        recipe = report.to_metrics(f"recipe: {report.data}")
+        own = [metric for metric in read_metrics(plan.out) if not metric.data.startswith("recipe: ")]
+        notes = json.loads((plan.out / "metrics.json").read_text(encoding="utf-8"))
+        finish(plan.out, [*own, *recipe], notes["command"], list(dict.fromkeys([*notes["notes"], *report.notes])))
+    return report

@@ -1,0 +1,218 @@
+"""What a person asked a training for, where its things lie, and what its figures depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+import accelerate
+import torch
+import transformers
+
+import mmdemo
+from mmdemo.core.errors import MmdemoError
+from mmdemo.core.settings import ROOT, checkpoints_root, data_root
+from mmdemo.core.words import nearest_name
+from mmdemo.models import checkpoint, hub, registry
+from mmdemo.train.settings import RunConfig, write_config
+from mmdemo.train.state import write_json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a person asked for; see ``python -m mmdemo train --help``."""
+
+    task: str
+    data: tuple[Path, ...]
+    out: Path
+    config: RunConfig
+    config_file: Path
+    base: Path | None = None
+    resume: bool = False
+    device: str = "cpu"
+    folds: Path | None = None
+    fold: int | None = None
+    teacher: str | None = None
+    allow_leaks: bool = False
+    command: str = ""
+
+
+def out_folder(name: str) -> Path:
+    """A bare name goes under checkpoints/; a path is taken as it is."""
+    path = Path(name).expanduser()
+    return path if len(path.parts) > 1 or path.is_absolute() else checkpoints_root() / name
+
+
+def default_config(task: str) -> Path:
+    """The configuration that the shipped checkpoint of a task was made with."""
+    return ROOT / "configs" / f"{task}.toml"
+
+
+def find_base(name: str) -> Path:
+    """The folder that ``--base`` names: a folder, a checkpoint under checkpoints/, a zip or a hub id.
+
+    Raises:
+        MmdemoError: It is none of these.
+    """
+    for place in (Path(name).expanduser(), checkpoints_root() / name):
+        if place.is_dir():
+            return place
+    found = hub.fetch(name, allow_download=True)
+    if found is None:
+        near = nearest_name(name, [card.id for card in registry.list_models()])
+        raise MmdemoError(f"There is no base {name!r}", "", f"Did you mean {near}" if near else "")
+    return found
+
+
+def same_task(plan: Plan) -> Path | None:
+    """The checkpoint of the same task that a run starts from, if it starts from one."""
+    place = plan.base
+    if place is None:
+        shipped = checkpoints_root() / f"{plan.task}-base"
+        place = shipped if shipped.resolve() != plan.out.resolve() and (shipped / "config.json").exists() else None
+    if place is None or not (place / "config.json").exists():
+        return None
+    try:
+        task = checkpoint.read_config(place).task
+    except MmdemoError:
+        return None  # a hub's layout of an encoder
+    return place if task == plan.task else None
+
+
+# ---------------------------------------------------------------- notes of the run
+
+CONFIG = "config.toml"
+PLAN = "plan.json"
+
+MAY_CHANGE = frozenset({"learning_rate", "epochs", "save_steps", "keep", "patience", "metric"})
+"""Settings of ``[train]`` that a resumed run may have otherwise; all others belong to its state."""
+
+
+def write_plan(plan: Plan, folder: Path, *, data_hash: str, precision: str) -> None:
+    """What the figures depend on: the effective configuration, command, seed, data, code, libraries."""
+    (folder / CONFIG).write_text(write_config(plan.config), encoding="utf-8")
+    write_json(
+        {
+            "task": plan.task,
+            "command": plan.command,
+            "seed": plan.config.train.seed,
+            "base": None if plan.base is None else plan.base.name,
+            "data": [path.name for path in plan.data],
+            "data_hash": data_hash,
+            "settings": settings_of(plan.config),
+            "precision": precision,
+            "code": code_version(),
+            "versions": versions(),
+            "cpu_threads": torch.get_num_threads(),
+        },
+        folder / PLAN,
+    )
+
+
+def check_resumed(plan: Plan, folder: Path, *, data_hash: str) -> list[str]:
+    """What has changed since the run was started, in words, where that does no harm.
+
+    Raises:
+        MmdemoError: Data or settings have changed, so that the state does not fit.
+    """
+    try:
+        before = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+        settings, data = before["settings"], before["data_hash"]
+    except (OSError, ValueError, KeyError):
+        return []
+    if data != data_hash:
+        raise MmdemoError(
+            f"{plan.out.name} cannot be resumed",
+            "the data has changed since it was started",
+            "Start anew without --resume, or with another --out",
+        )
+    said = []
+    now = json.loads(json.dumps(settings_of(plan.config)))  # as JSON has it
+    for section, values in now.items():
+        was = settings.get(section, {})
+        for key in sorted(values.keys() | was.keys()):
+            if values.get(key) == was.get(key):
+                continue
+            change = f"{section}.{key} was {was.get(key)} and is {values.get(key)} now"
+            if section != "train" or key not in MAY_CHANGE:
+                raise MmdemoError(
+                    f"{plan.out.name} cannot be resumed", change, "Set it as it was, or start anew without --resume"
+                )
+            said.append(change)
+    if before.get("code") != code_version():
+        said.append("the code has changed since the run was started")
+    return said
+
+
+def settings_of(config: RunConfig) -> dict[str, dict[str, object]]:
+    """The sections that a training depends on."""
+    return {"net": dict(config.net), "data": dict(config.data), "train": asdict(config.train)}
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the libraries that figures depend on."""
+    return {
+        "python": platform.python_version(),
+        "mmdemo": mmdemo.__version__,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "accelerate": accelerate.__version__,
+    }
+
+
+@cache
+def code_version() -> str:
+    """Version of the package, and SHA-1 over its sources: two runs with the same one ran the same code."""
+    digest = hashlib.sha1(usedforsecurity=False)
+    root = Path(mmdemo.__file__).parent
+    for file in sorted(root.rglob("*.py")):
+        digest.update(file.relative_to(root).as_posix().encode() + file.read_bytes())
+    return f"{mmdemo.__version__}+{digest.hexdigest()[:12]}"
+
+
+def command_line(
+    task: str,
+    data: Sequence[Path],
+    out: str,
+    *,
+    config: Path | None = None,
+    base: str | None = None,
+    teacher: str | None = None,
+    overrides: Sequence[str] = (),
+    folds: Path | None = None,
+    fold: int | None = None,
+    cross_validate: bool = False,
+    allow_leaks: bool = False,
+    device: str = "auto",
+) -> str:
+    """The command that repeats a run; data below the data root is named by ``$MMDEMO_DATA``."""
+
+    def place(path: Path | str) -> str:
+        path = Path(path)
+        if path.resolve().is_relative_to(data_root().resolve()):
+            # double quotes: the shell must still see the variable
+            rest = path.resolve().relative_to(data_root().resolve()).as_posix()
+            return f'"$MMDEMO_DATA/{rest}"' if shlex.quote(rest) != rest else f"$MMDEMO_DATA/{rest}"
+        if path.resolve().is_relative_to(ROOT.resolve()):
+            return shlex.quote(path.resolve().relative_to(ROOT.resolve()).as_posix())
+        return shlex.quote(path.name)  # a person's own folders are nobody else's business
+
+    words = [f"python -m mmdemo train {task}"]
+    words += [f"--data {place(folder)}" for folder in data]
+    words.append(f"--out {shlex.quote(Path(out).name)}")
+    words += [f"--config {place(config)}"] if config else []
+    words += [f"--base {place(base)}"] if base else []
+    words += [f"--teacher {place(teacher)}"] if teacher else []
+    words += [f"--set {shlex.quote(override)}" for override in overrides]
+    words += [f"--folds {place(folds)}"] if folds is not None else []
+    words += [f"--fold {fold}"] if fold is not None else []
+    words += ["--cross-validate"] if cross_validate else []
+    words += ["--allow-leaks"] if allow_leaks else []
+    words += [f"--device {device}"] if device != "auto" else []
+    return " ".join(words)

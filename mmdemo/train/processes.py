@@ -1,0 +1,80 @@
+"""Several processes of one training (torchrun), and the group of processes that one belongs to."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+
+import torch
+from torch import distributed
+
+
+def count() -> int:
+    """Processes that train together; torchrun says how many."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def rank() -> int:
+    """Which of them this is."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def is_main() -> bool:
+    """Whether this is the one that writes files and speaks."""
+    return rank() == 0
+
+
+def any_of(flag: bool) -> bool:
+    """Whether the flag is up in any process: what one decides, all do."""
+    if count() == 1 or not distributed.is_initialized():
+        return flag
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    found = torch.tensor(int(flag), device=device)
+    distributed.all_reduce(found, op=distributed.ReduceOp.MAX)
+    return bool(found.item())
+
+
+def wait() -> None:
+    """Until all have come here."""
+    if count() > 1 and distributed.is_initialized():
+        distributed.barrier()
+
+
+def part() -> None:
+    """Leave the group of processes that trained together."""
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def own_group() -> None:
+    """Make this process the leader of a process group of its own, so that all of a run can be told to stop at once.
+
+    A shell does the same for each command; where this was started by something else, and a terminal is attached, the
+    terminal's Ctrl-C is taken along and given back at the end. Under torchrun the group stays that of its workers.
+    """
+    if not hasattr(os, "setpgid") or count() > 1 or os.getpgrp() == os.getpid():
+        return
+    before = os.getpgrp()
+    try:
+        os.setpgid(0, 0)
+    except OSError:
+        return  # a session's leader has a group already
+    with contextlib.suppress(OSError):
+        terminal = os.open("/dev/tty", os.O_RDWR)
+        if os.tcgetpgrp(terminal) == before:
+            _to_the_front(terminal, os.getpid())
+            atexit.register(_to_the_front, terminal, before)
+        else:
+            os.close(terminal)
+
+
+def _to_the_front(terminal: int, group: int) -> None:
+    # a process in the background that takes the terminal is stopped, unless it does not listen
+    before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    try:
+        with contextlib.suppress(OSError):
+            os.tcsetpgrp(terminal, group)
+    finally:
+        signal.signal(signal.SIGTTOU, before)

@@ -1,0 +1,242 @@
+"""What a run leaves in its folder while it goes: events, status, log, best weights.
+
+config.toml     the effective configuration
+plan.json       command, seed, hashes of data and code, versions of libraries
+events.jsonl    one line a step and one an epoch
+status.json     what it is doing now;  pid  of the process that does it
+log.txt         everything that was said, with the time
+best/           the weights of the best epochs
+state/          from which it goes on (see train.state)
+curve.png       loss and figures;  tensorboard/  the same for TensorBoard
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from torch import Tensor
+
+from mmdemo.core.errors import MmdemoError
+from mmdemo.train import processes
+from mmdemo.train.state import newest_state, step_of, write_json, write_tensors
+
+EVENTS = "events.jsonl"
+STATUS = "status.json"
+LOG = "log.txt"
+PID = "pid"
+BEST = "best"
+STATES = "state"
+CURVE = "curve.png"
+BOARD = "tensorboard"
+
+NOT_FIGURES = frozenset({"time", "step", "epoch", "loss", "rate", "grad"})
+"""Of an event: what is no validation figure."""
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a training is.
+
+    Attributes:
+        loss: Of the last step.
+        figures: Validation figures of the last epoch, by name.
+        seconds_left: Estimated from the steps so far.
+    """
+
+    step: int
+    steps: int
+    epoch: float
+    loss: float
+    figures: Mapping[str, float] = field(default_factory=dict)
+    seconds_left: float = 0.0
+
+
+class Watch:
+    """How a run speaks; this one prints nothing. ``say`` takes a line, ``step`` is called after every step."""
+
+    def say(self, text: str) -> None:
+        """A sentence for people."""
+
+    def step(self, progress: Progress) -> None:
+        """A step was made."""
+
+    def close(self) -> None:
+        """The training is over, well or not."""
+
+
+class Record:
+    """The folder ``trainer/`` of a run, written by one process of it."""
+
+    def __init__(self, folder: Path, watch: Watch) -> None:
+        self.writes = processes.is_main()
+        self.folder, self.watch = folder, watch if self.writes else Watch()
+        self._lock = FileLock(folder / "lock")
+        self._told = 0.0
+        if not self.writes:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise MmdemoError(
+                f"{folder.parent.name} is being trained", f"process {self._process()} holds {folder}", "Wait for it"
+            ) from None
+        (folder / PID).write_text(f"{os.getpid()}\n", encoding="utf-8")
+
+    def close(self) -> None:
+        """Let others in."""
+        self.watch.close()
+        self._lock.release()
+
+    def _process(self) -> str:
+        try:
+            return (self.folder / PID).read_text(encoding="utf-8").strip()
+        except OSError:
+            return "unknown"
+
+    # ---------------------------------------------------------------- speaking
+
+    def say(self, text: str) -> None:
+        """Say it and write it down."""
+        if not self.writes:
+            return
+        self.watch.say(text)
+        with (self.folder / LOG).open("a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
+
+    def status(self, state: str, **more: object) -> None:
+        """What the run is doing: preparing, training, finishing, done, stopped or failed."""
+        if self.writes:
+            self._told = time.monotonic()
+            write_json({"state": state, "pid": os.getpid(), "time": time.time(), **more}, self.folder / STATUS)
+
+    def progress(self, progress: Progress) -> None:
+        """A step was made; the status follows once a second."""
+        if not self.writes:
+            return
+        self.watch.step(progress)
+        if time.monotonic() - self._told > 1 or progress.step == progress.steps:
+            self.status(
+                "training",
+                step=progress.step,
+                steps=progress.steps,
+                epoch=round(progress.epoch, 4),
+                loss=progress.loss,
+                figures=dict(progress.figures),
+                seconds_left=round(progress.seconds_left, 1),
+            )
+
+    # ---------------------------------------------------------------- events
+
+    def event(self, **values: float | int | str) -> None:
+        """A line of events.jsonl."""
+        if self.writes:
+            line = {"time": round(time.time(), 3), **{name: _number(value) for name, value in values.items()}}
+            with (self.folder / EVENTS).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+
+    def events(self) -> list[Event]:
+        """All lines; one that was cut short by an interruption is passed over."""
+        return read_events(self.folder)
+
+    def cut_events(self, step: int) -> None:
+        """Forget what came after a step: it will be lived through again."""
+        if self.writes:
+            kept = [event for event in self.events() if event["step"] <= step]
+            part = self.folder / (EVENTS + ".part")
+            part.write_text("".join(json.dumps(event) + "\n" for event in kept), encoding="utf-8")
+            part.replace(self.folder / EVENTS)
+
+    # ---------------------------------------------------------------- weights
+
+    def keep(self, step: int, weights: Mapping[str, Tensor]) -> None:
+        """Keep the weights of an epoch."""
+        if self.writes:
+            (self.folder / BEST).mkdir(exist_ok=True)
+            write_tensors(weights, self.kept(step))
+
+    def kept(self, step: int) -> Path:
+        """Where the weights of an epoch lie."""
+        return self.folder / BEST / f"step-{step}.safetensors"
+
+    def keep_only(self, steps: set[int]) -> None:
+        """Remove the weights of all other epochs."""
+        if self.writes:
+            for file in (self.folder / BEST).glob("step-*"):
+                if file not in {self.kept(step) for step in steps}:
+                    file.unlink()
+
+    # ---------------------------------------------------------------- starting anew
+
+    def set_aside(self) -> None:
+        """Move what an earlier run left into ``earlier/``, so that nothing is lost by a forgotten ``--resume``."""
+        if not self.writes:
+            return
+        interrupted = newest_state(self.folder / STATES)
+        before = self.folder / "earlier"
+        if interrupted is not None and (state := read_status(self.folder).get("state")) != "done":
+            shutil.rmtree(before, ignore_errors=True)
+            before.mkdir()
+            for name in (EVENTS, BEST, STATES, LOG, CURVE, "config.toml", "plan.json"):
+                if (self.folder / name).exists():
+                    (self.folder / name).rename(before / name)
+            self.say(
+                f"an earlier run in this folder was {state or 'left'} at step {step_of(interrupted)}; it lies in "
+                f"{before} now (--resume would have gone on with it)"
+            )
+        for name in (EVENTS, CURVE, LOG, STATUS):
+            (self.folder / name).unlink(missing_ok=True)
+        for name in (BEST, STATES, BOARD):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+
+
+def _number(value: float | int | str) -> float | int | str | None:
+    """JSON knows no infinity, and nothing that is not a number."""
+    return value if not isinstance(value, float) or math.isfinite(value) else None
+
+
+def read_events(folder: Path) -> list[Event]:
+    """The events of a run, oldest first; a line that was cut short is passed over."""
+    found: list[Event] = []
+    try:
+        lines = (folder / EVENTS).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict) and isinstance(event.get("step"), int):
+            found.append(event)
+    return found
+
+
+def read_status(folder: Path) -> Event:
+    """What a run said of itself last; empty where it said nothing."""
+    try:
+        found = json.loads((folder / STATUS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def best_epochs(events: list[Event], metric: str) -> list[tuple[float, int]]:
+    """Figure and step of every epoch whose figure is a number, best first; of equals the earlier."""
+    found = [(e[metric], e["step"]) for e in events if isinstance(e.get(metric), int | float)]
+    found = [(float(value), step) for value, step in found if math.isfinite(value)]
+    return sorted(found, key=lambda entry: (-entry[0], entry[1]))
+
+
+Say = Callable[[str], None]
