@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -70,14 +70,22 @@ def questions(
 
 
 def benchmark(
-    n: Annotated[int, typer.Option("--n", min=1, help="How often each job is timed.")] = 20,
+    what: Annotated[
+        Literal["serve", "train"], typer.Argument(metavar="[serve|train]", help="Answers, or training and its cache.")
+    ] = "serve",
+    n: Annotated[
+        int | None, typer.Option("--n", min=1, help="How often each job is timed; 20, and 3 for training.")
+    ] = None,
     device: Device = "auto",
     as_json: OneObject = False,
 ) -> None:
-    """Time each job here: p50, p95 and peak memory."""
+    """Time each job here: p50, p95 and peak memory; or how fast training is, and what its cache is worth."""
+    if what == "train":
+        _benchmark_train(n or 3, device, as_json=as_json)
+        return
     from mmdemo.serving.benchmark import run
 
-    rows = run(n=n, device=device, progress=_job_progress)
+    rows = run(n=n or 20, device=device, progress=_job_progress)
     if as_json:
         _print_json([row.to_json() for row in rows])
         return
@@ -90,6 +98,26 @@ def benchmark(
     for row in rows:
         times = (f"{seconds * 1000:.1f} ms" for seconds in (row.p50, row.p95))
         table.add_row(Text(row.job), str(row.n), *times, f"{row.peak / 1e6:.0f} MB")
+    console().print(table)
+
+
+def _benchmark_train(n: int, device: str, *, as_json: bool) -> None:
+    from mmdemo.models.loading import pick_device
+    from mmdemo.train.benchmark import run
+
+    rows = run(n=n, device=pick_device(device), progress=_job_progress)
+    if as_json:
+        _print_json([row.to_json() for row in rows])
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("what", "n", "median", "least to most", "", "wanted"):
+        table.add_column(column, justify="right" if column in {"n", "median", "least to most"} else "left")
+    for row in rows:
+        spread = f"{row.low:.3g} to {row.high:.3g}"
+        table.add_row(Text(row.what), str(row.n), f"{row.value:.3g}", spread, row.unit, row.wanted)
     console().print(table)
 
 

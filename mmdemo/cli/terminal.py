@@ -20,6 +20,9 @@ BAR = 24
 SHOWN_LABELS = 8
 """Labels shown of one answer; the JSON has all."""
 
+_MODALITIES = {"image": "picture", "question": "question"}
+"""Keys of an answer's weights, as people call them."""
+
 
 def console() -> Console:
     """The output that people read; as wide as the terminal."""
@@ -109,6 +112,9 @@ def _show_one(out: Console, name: str, result: Result) -> None:
         out.print(table)
     if isinstance(result, SentimentResult):
         _show_sentiment(out, result)
+    if isinstance(result, AskResult) and result.weights is not None:
+        shares = ", ".join(f"{_MODALITIES[name]} {share:.0%}" for name, share in result.weights.items())
+        out.print(Text(f"relied on: {shares}"))
     out.print(Text(f"{result.model} · {result.seconds * 1000:.0f} ms", style="dim"))
 
 

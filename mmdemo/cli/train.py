@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -90,7 +91,8 @@ def train(
     from mmdemo.cli.progress import watch
     from mmdemo.train import processes, run
 
-    processes.own_group()
+    if sys.argv[1:2] == ["train"]:  # this process is the training, and not a program that calls it
+        processes.own_group()
     return run.main(
         task=task,
         data=data,

@@ -12,6 +12,10 @@ from typing import TypeVar
 from mmdemo.core.errors import MmdemoError
 
 SCHEMA = 1
+
+TUNED_TRUNK = "vision."
+"""Prefix of tensors that stand in for those of the checkpoint's part "vision": its trunk was tuned along."""
+
 Scalar = float | int | str | bool
 C = TypeVar("C")
 

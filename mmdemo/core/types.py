@@ -159,7 +159,7 @@ class AskResult:
             "seconds": round(self.seconds, 4),
         }
         if self.weights is not None:
-            data["weights"] = dict(self.weights)
+            data["weights"] = {name: round(value, 6) for name, value in self.weights.items()}
         return data
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -90,7 +90,11 @@ def fold_split(dataset: Dataset, file: Path, fold: int) -> tuple[Dataset, Datase
 
 
 def split_by_group(
-    examples: Sequence[Example], fractions: Sequence[float], *, seed: int = 0
+    examples: Sequence[Example],
+    fractions: Sequence[float],
+    *,
+    seed: int = 0,
+    contents: Mapping[Path, str] | None = None,
 ) -> tuple[tuple[Example, ...], ...]:
     """Split into parts of about the given shares; examples of one group or one file content stay together.
 
@@ -99,13 +103,14 @@ def split_by_group(
     Args:
         fractions: Shares of the parts, positive, summing to 1.
         seed: The same examples and seed give the same parts.
+        contents: :func:`content_key` by file, where that is known already.
 
     Raises:
         MmdemoError: There are fewer groups than parts.
     """
     if any(share <= 0 for share in fractions) or abs(sum(fractions) - 1) > 1e-6:
         raise ValueError("fractions must be positive and sum to 1")
-    groups = _tied(examples)
+    groups = tied(examples, contents)
     if len(groups) < len(fractions):
         raise MmdemoError("The data cannot be split", f"it has {len(groups)} groups for {len(fractions)} parts")
     total = Counter(example.label for example in examples)
@@ -131,29 +136,40 @@ def split_by_group(
     return tuple(tuple(examples[row] for row in sorted(rows)) for rows in parts)
 
 
-def leaks(parts: Mapping[str, Iterable[Example]]) -> tuple[str, ...]:
+def leaks(parts: Mapping[str, Iterable[Example]], contents: Mapping[Path, str] | None = None) -> tuple[str, ...]:
     """Say what is in two parts at once, by group and by content of the files; empty where nothing is.
+
+    Args:
+        contents: :func:`content_key` by file, where that is known already.
 
     Returns:
         One sentence per pair of parts and kind of leak.
     """
     groups: dict[str, set[str]] = {}
-    contents: dict[str, dict[str, str]] = {}
+    by_content: dict[str, dict[str, str]] = {}
+    key = _keys(contents)
     for name, examples in parts.items():
         rows = list(examples)
         groups[name] = {example.group for example in rows if example.group is not None}
         files = dict.fromkeys(example.file for example in rows if example.file is not None)
-        contents[name] = {content_key(file): file.name for file in files}
+        by_content[name] = {key(file): file.name for file in files}
     found = []
     names = list(groups)
     for number, one in enumerate(names):
         for other in names[number + 1 :]:
             if shared := sorted(groups[one] & groups[other]):
-                found.append(f"{len(shared)} groups are in both {one} and {other}, for example {shared[0]}")
-            if same := sorted(contents[one].keys() & contents[other].keys()):
-                example = contents[other][same[0]]
-                found.append(f"{len(same)} files are in both {one} and {other}, for example {example}")
+                found.append(
+                    f"{_are(len(shared), 'speaker or group')} in both {one} and {other}, for example {shared[0]}"
+                )
+            if same := sorted(by_content[one].keys() & by_content[other].keys()):
+                example = by_content[other][same[0]]
+                found.append(f"{_are(len(same), 'file')} in both {one} and {other}, for example {example}")
     return tuple(found)
+
+
+def _are(count: int, what: str) -> str:
+    several = what.replace(" or ", "s or ") + "s"
+    return f"1 {what} is" if count == 1 else f"{count} {several} are"
 
 
 def content_key(file: Path) -> str:
@@ -171,9 +187,9 @@ def _genders(examples: Iterable[Example]) -> dict[str, str]:
     return genders
 
 
-def _tied(examples: Sequence[Example]) -> list[list[int]]:
-    """Rows that must stay together: same group, same file, same content."""
-    keys: dict[Path, str] = {}
+def tied(examples: Sequence[Example], contents: Mapping[Path, str] | None = None) -> list[list[int]]:
+    """Rows that must stay together, by number: same group, same file, same content."""
+    key = _keys(contents)
     parent = list(range(len(examples)))
 
     def root(row: int) -> int:
@@ -186,11 +202,22 @@ def _tied(examples: Sequence[Example]) -> list[list[int]]:
     for row, example in enumerate(examples):
         marks = [] if example.group is None else [f"group {example.group}"]
         if example.file is not None:
-            key = keys.setdefault(example.file, content_key(example.file) if example.file not in keys else "")
-            marks.append(f"file {key}")
+            marks.append(f"file {key(example.file)}")
         for mark in marks:
             parent[root(row)] = root(first.setdefault(mark, row))
-    tied: dict[int, list[int]] = {}
+    together: dict[int, list[int]] = {}
     for row in range(len(examples)):
-        tied.setdefault(root(row), []).append(row)
-    return list(tied.values())
+        together.setdefault(root(row), []).append(row)
+    return list(together.values())
+
+
+def _keys(contents: Mapping[Path, str] | None) -> Callable[[Path], str]:
+    """Content by file, each file hashed at most once."""
+    known = dict(contents or {})
+
+    def key(file: Path) -> str:
+        if file not in known:
+            known[file] = content_key(file)
+        return known[file]
+
+    return key

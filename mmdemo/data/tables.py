@@ -1,92 +1,109 @@
-"""Tables as rows with line numbers: JSON lines and CSV, with errors that name file and line."""
+"""Tables as rows with line numbers: JSON lines, CSV, parquet, saved datasets; errors name file and line."""
 
 from __future__ import annotations
 
 import csv
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.data.rows import Row, column
+
+__all__ = ["SUFFIXES", "Row", "columns", "is_saved", "read_rows", "row_splits"]
+
+SUFFIXES = (".jsonl", ".csv", ".parquet")
+"""Kinds of table, the one that is read where several lie side by side first."""
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "restval": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
+"""What a column ``split`` may hold; restval is the part of COCO that Karpathy and Fei-Fei 2015 add to training."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One row: ``values`` by key, ``line`` counted from 1 in the file ``table``."""
-
-    values: dict[str, object]
-    table: Path
-    line: int
-
-    def problem(self, why: str, try_this: str = "") -> MmdemoError:
-        return MmdemoError(f"Line {self.line} of {self.table} cannot be used", why, try_this)
-
-    def text(self, key: str) -> str | None:
-        """Text of a key; None where it is missing, null or empty.
-
-        Raises:
-            MmdemoError: It is a list or an object.
-        """
-        value = self.values.get(key)
-        if value is None:
-            return None
-        if isinstance(value, str):
-            return value.strip() or None
-        if isinstance(value, bool | int | float):
-            return str(value)
-        raise self.problem(f"{key!r} should be text and is {type(value).__name__}")
-
-    def need(self, key: str) -> str:
-        """Text of a key that must be there."""
-        value = self.text(key)
-        if value is None:
-            found = ", ".join(map(repr, self.values)) or "nothing"
-            raise self.problem(f"{key!r} is missing or empty", f"Found there: {found}")
-        return value
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        """A list of texts; empty where the key is missing or null. One text counts as a list of one."""
-        value = self.values.get(key)
-        if value is None:
-            return ()
-        if isinstance(value, str):
-            return (value,) if value.strip() else ()
-        if not isinstance(value, list) or not all(isinstance(item, str | int | float) for item in value):
-            raise self.problem(f"{key!r} should be a list of texts")
-        return tuple(str(item) for item in value if str(item).strip())
-
-    def numbers(self, key: str) -> dict[str, float] | None:
-        """An object of text to number; None where the key is missing or null."""
-        value = self.values.get(key)
-        if value is None:
-            return None
-        if not isinstance(value, dict) or not all(isinstance(item, int | float) for item in value.values()):
-            raise self.problem(f"{key!r} should be an object of text to number")
-        return {str(name): float(number) for name, number in value.items()}
-
-    def rest(self, used: frozenset[str]) -> dict[str, str]:
-        """All other plain values as text, nulls left out."""
-        return {
-            name: str(value)
-            for name, value in self.values.items()
-            if name not in used and isinstance(value, str | int | float) and str(value) != ""
-        }
+def is_saved(folder: Path) -> bool:
+    """Whether a folder is a ``datasets.Dataset`` saved to disk."""
+    return (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file()
 
 
 def read_rows(table: Path) -> Iterator[Row]:
-    """Yield the rows of a ``.jsonl`` or ``.csv`` file in order, skipping blank lines.
+    """Yield the rows of a ``.jsonl``, ``.csv`` or ``.parquet`` file or a saved dataset in order, skipping blank lines.
 
     Raises:
         MmdemoError: It cannot be read, is not UTF-8, or a line is not a JSON object / has the wrong number of fields.
     """
-    reader = _csv_rows if table.suffix.lower() == ".csv" else _json_rows
     try:
-        yield from reader(table)
+        if table.is_dir():
+            from mmdemo.data.hub_datasets import saved_rows  # slow to import, and needed here only
+
+            yield from saved_rows(table)
+        elif table.suffix.lower() == ".parquet":
+            from mmdemo.data.hub_datasets import parquet_rows
+
+            yield from parquet_rows(table)
+        else:
+            yield from (_csv_rows if table.suffix.lower() == ".csv" else _json_rows)(table)
     except OSError as error:
         raise MmdemoError(f"The table {table} cannot be read", error.strerror or str(error)) from error
     except UnicodeDecodeError as error:
         raise MmdemoError(f"The table {table} cannot be read", "it is not UTF-8 text", "Save it as UTF-8") from error
+
+
+def columns(table: Path) -> tuple[str, ...]:
+    """Names of a table's columns; of JSON lines those of the first rows; empty for an empty table."""
+    if table.is_dir() or table.suffix.lower() == ".parquet":
+        from mmdemo.data.hub_datasets import schema_names
+
+        return schema_names(table)
+    if table.suffix.lower() == ".csv":
+        try:
+            with table.open(encoding="utf-8-sig", newline="") as lines:
+                return tuple(next(csv.reader(lines), ()))
+        except (OSError, UnicodeDecodeError, csv.Error):
+            return ()  # read_rows says it
+    rows = islice(read_rows(table), 20)
+    return tuple(dict.fromkeys(name for row in rows for name in row.values))
+
+
+def row_splits(table: Path) -> frozenset[str]:
+    """The splits that a table's own column ``split`` names; empty where it has no such column.
+
+    Raises:
+        MmdemoError: A row's split is none that is known.
+    """
+    name = column("split", columns(table))
+    if name is None:
+        return frozenset()
+    if table.is_dir() or table.suffix.lower() == ".parquet":
+        from mmdemo.data.hub_datasets import distinct
+
+        values = [str(value or "").strip().lower() for value in distinct(table, name)]
+        if all(not value or value in SPLIT_NAMES for value in values):
+            return frozenset(SPLIT_NAMES[value] if value else "train" for value in values)
+    return frozenset(row_split(row) for row in read_rows(table))
+
+
+def row_split(row: Row) -> str:
+    """The split that a row belongs to by its column; "train" where it says nothing.
+
+    Raises:
+        MmdemoError: It is none that is known.
+    """
+    value = row.text("split")
+    if value is None:
+        return "train"
+    if value.lower() not in SPLIT_NAMES:
+        raise row.problem(f"its split is {value!r}", "Known are train, validation and test")
+    return SPLIT_NAMES[value.lower()]
 
 
 def _json_rows(table: Path) -> Iterator[Row]:

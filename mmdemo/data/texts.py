@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mmdemo.data.features import Progress, cached
+from mmdemo.data.features import Store, chunks, text_key
 from mmdemo.data.pictures import Say
 from mmdemo.models.parts import TextPart
 
@@ -17,48 +16,62 @@ TEXTS = 1024
 """Texts per call of the encoder, which sorts them by length: large batches with little padding."""
 
 
-def vectors(texts: Iterable[str], text: TextPart, *, say: Say | None = None) -> Mapping[str, NDArray[np.float32]]:
-    """Text → unit sentence vector (E,)."""
-    unique = sorted(set(texts))
-    if not unique:
-        return {}
+VIEW = "plain"
+"""Texts have one view only."""
 
-    def encode(start: int, stop: int) -> NDArray[np.float32]:
-        some = sorted(unique[start:stop], key=len)
-        # bf16 is good enough to learn from; the part keeps none of it, because what it keeps is served
-        with torch.autocast(text.device, dtype=torch.bfloat16):
-            found = dict(zip(some, text.encoded(some), strict=True))
-        return np.stack([found[t] for t in unique[start:stop]])
 
-    rows = cached(
-        _key("vectors", unique, text), len(unique), encode, progress=_progress(say, "sentence vectors"), chunk=TEXTS
-    )
-    return dict(zip(unique, np.asarray(rows, dtype=np.float32), strict=True))
+def vectors(
+    texts: Iterable[str], text: TextPart, *, exact: bool = False, say: Say | None = None
+) -> Mapping[str, NDArray[np.float32]]:
+    """Text → unit sentence vector (E,).
+
+    Args:
+        exact: In full precision, for what becomes part of a network; bf16 is good enough to learn from.
+    """
+
+    def encode(some: Sequence[str]) -> Sequence[NDArray[np.float32]]:
+        # the part keeps none of it, because what it keeps is served
+        with torch.autocast(text.device, dtype=torch.bfloat16, enabled=not exact):
+            return list(text.encoded(list(some)))
+
+    store = Store("exact_vectors" if exact else "vectors", _made_by(text))
+    return _kept(store, texts, encode, "sentence vectors", say)
 
 
 def states(texts: Iterable[str], text: TextPart, *, say: Say | None = None) -> Mapping[str, NDArray[np.float16]]:
     """Text → token states (T, E), fp16, without padding."""
-    unique = sorted(set(texts))
-    if not unique:
-        return {}
-    longest = text.encoder.config.max_tokens
-    lengths = [len(ids) for ids in text.tokens(unique)]
 
-    def encode(start: int, stop: int) -> NDArray[np.float16]:
+    def encode(some: Sequence[str]) -> Sequence[NDArray[np.float16]]:
         with torch.autocast(text.device, dtype=torch.bfloat16):
-            found, _ = text.states(unique[start:stop])  # (B, T, E)
-        block = np.zeros((stop - start, longest, found.shape[2]), np.float16)
-        block[:, : found.shape[1]] = found.half().cpu().numpy()
-        return block
+            found, mask = text.states(list(some))  # (B, T, E)
+        block, lengths = found.half().cpu().numpy(), mask.sum(dim=1).tolist()
+        return [row[:length] for row, length in zip(block, lengths, strict=True)]
 
-    rows = cached(_key("states", unique, text), len(unique), encode, progress=_progress(say, "questions"), chunk=TEXTS)
-    return {t: rows[i, : lengths[i]] for i, t in enumerate(unique)}
+    return _kept(Store("states", _made_by(text), ragged=True), texts, encode, "questions", say)
 
 
-def _key(kind: str, unique: list[str], text: TextPart) -> str:
-    content = "\n".join((kind, text.hash, str(text.encoder.config.max_tokens), *unique))
-    return hashlib.sha1(content.encode(), usedforsecurity=False).hexdigest()
+def _kept(
+    store: Store,
+    texts: Iterable[str],
+    encode: Callable[[Sequence[str]], Sequence[NDArray[np.generic]]],
+    what: str,
+    say: Say | None,
+) -> Mapping[str, NDArray]:  # type: ignore[type-arg]  # of whatever ``encode`` makes
+    keys = {text: text_key(text) for text in dict.fromkeys(texts)}
+    there = store.index(VIEW)
+    if any(key not in there for key in keys.values()):
+        with store.lock():
+            there = store.index(VIEW)  # another run may have made them meanwhile
+            missing = sorted((text for text, key in keys.items() if key not in there), key=len)
+            done = 0
+            for some in chunks(missing, TEXTS):
+                store.append(VIEW, [keys[text] for text in some], encode(some))
+                done += len(some)
+                if say is not None:
+                    say(what, done, len(missing))
+    rows = store.rows(VIEW, keys.values())
+    return {text: rows[key] for text, key in keys.items()}
 
 
-def _progress(say: Say | None, what: str) -> Progress | None:
-    return None if say is None else (lambda done, count: say(what, done, count))
+def _made_by(text: TextPart) -> str:
+    return f"{text.hash}|{text.encoder.config.max_tokens}"

@@ -114,7 +114,7 @@ def _front_matter(name: str, task: str, text: CardText, metrics: Sequence[Metric
 
 def _figures(metrics: Sequence[Metric], notes: Sequence[str]) -> str:
     if not metrics:
-        return "Not measured yet."
+        return "Not measured yet." + (f"\n\n{_bullets(notes)}" if notes else "")
     rows = [
         f"| {_cell(metric.data)} | {_said(metric.name)} | {metric.value:.3f} | {metric.low:.3f} to {metric.high:.3f} | "
         f"{metric.n} |"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -91,6 +92,35 @@ def evaluate_model(
     progress: Progress | None = None,
 ) -> Report:
     """The same with a model and data at hand, which training and tests have."""
+    measured = measure(task, model, dataset, limit=limit, progress=progress)
+    return make_report(
+        measured.outcome,
+        task=task,
+        model=model.card.id,
+        data=dataset.name,
+        by=column_of(measured.scored, by),
+        notes=measured.notes,
+        fingerprint=dataset.fingerprint,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What a model did on data: its outcome, the example of each of the outcome's rows, and what was left out."""
+
+    outcome: scores.Outcome
+    scored: Sequence[Example]
+    notes: tuple[str, ...]
+
+
+def measure(
+    task: str, model: Model, dataset: Dataset, *, limit: int | None = None, progress: Progress | None = None
+) -> Measurement:
+    """Ask a model about all examples.
+
+    Raises:
+        MmdemoError: No example can be measured.
+    """
     measures = {"ask": _ask, "classify": _classify, "caption": _caption, "sentiment": _sentiment}
     examples, notes = dataset.examples, list(dataset.notes)
     if task == "sentiment":
@@ -103,16 +133,7 @@ def evaluate_model(
         raise MmdemoError(f"Nothing in {dataset.name} can be measured", "; ".join(notes))
     run = _Run(model=model, progress=progress, total=len(examples))
     outcome, scored = measures[task](run, examples)
-    values = column_of(scored, by)
-    return make_report(
-        outcome,
-        task=task,
-        model=model.card.id,
-        data=dataset.name,
-        by=values,
-        notes=[*notes, *run.notes()],
-        fingerprint=dataset.fingerprint,
-    )
+    return Measurement(outcome=outcome, scored=scored, notes=(*notes, *run.notes()))
 
 
 def column_of(examples: Sequence[Example], by: str | None) -> list[str] | None:

@@ -12,42 +12,57 @@ from mmdemo.core.types import AskRequest, AskResult, Card, HeatMap, Request, Res
 from mmdemo.models.parts import TextPart
 from mmdemo.models.pictures import PictureEncoder
 from mmdemo.models.ready import ReadyModel, cam, of_type
-from mmdemo.nets.fusion import CrossAttentionFusion
+from mmdemo.nets.fusion import Fused, Fusion
+from mmdemo.tasks.ask import encode_question, padded
 
 ALTERNATIVES = 4
 """Runners-up in a result."""
 
 
 class AskModel(ReadyModel):
-    """Fusion network over a shared picture trunk and text encoder."""
+    """Fusion network over a shared picture trunk and, unless it reads words itself, a shared text encoder."""
 
     def __init__(
         self,
         card: Card,
         config: CheckpointConfig,
-        net: CrossAttentionFusion,
+        net: Fusion,
         *,
         pictures: PictureEncoder,
-        text: TextPart,
+        text: TextPart | None,
         device: str,
     ) -> None:
         super().__init__(card, config, device=device)
         self.net = net.eval().requires_grad_(False).to(device)
         self.pictures, self.text = pictures, text
+        words = config.settings.get("question_words", ())
+        self._words = {word: i for i, word in enumerate(words)} if isinstance(words, tuple) else {}
 
-    def _logits(self, grid: Tensor, questions: list[str]) -> Tensor:
-        states, mask = self.text.states(questions)
+    def _tokens(self, questions: list[str]) -> tuple[Tensor, Tensor]:
+        if self.text is not None:
+            states, mask = self.text.states(questions)
+            return states.clone(), mask
+        tokens, mask = padded([encode_question(question, self._words) for question in questions])
+        return tokens.to(self.device), mask.to(self.device)
+
+    def _fused(self, grid: Tensor, questions: list[str]) -> Fused:
+        """Calibrated logits (B, K) and the shares (B, 2)."""
+        tokens, mask = self._tokens(questions)
         picture = torch.arange(len(questions), device=self.device)
-        logits: Tensor = self.net(states.clone(), mask, self.net.memory(grid), picture)
-        return logits.float() / self.config.calibration.temperature
+        fused = self.net.fused(tokens, mask, self.net.memory(grid), picture)
+        return fused._replace(logits=fused.logits.float() / self.config.calibration.temperature)
 
     def _answer(self, requests: Sequence[AskRequest]) -> list[Result]:
         seen = self.pictures.encode([r.picture for r in requests])
         grid = torch.stack([s.grid for s in seen])
-        scores = self._logits(grid, [r.question for r in requests]).softmax(dim=1)  # (B, K)
+        fused = self._fused(grid, [r.question for r in requests])
+        scores = fused.logits.softmax(dim=1)  # (B, K)
+        shares = [None] * len(requests) if fused.weights is None else fused.weights.tolist()
         best = scores.topk(min(ALTERNATIVES + 1, scores.shape[1]))
         results: list[Result] = []
-        for request, values, indices in zip(requests, best.values.tolist(), best.indices.tolist(), strict=True):
+        for request, share, values, indices in zip(
+            requests, shares, best.values.tolist(), best.indices.tolist(), strict=True
+        ):
             found = tuple(Scored(label=self.config.labels[i], score=v) for i, v in zip(indices, values, strict=True))
             results.append(
                 AskResult(
@@ -59,15 +74,18 @@ class AskModel(ReadyModel):
                     alternatives=found[1:],
                     model=self.card.id,
                     seconds=0.0,
+                    weights=None if share is None else dict(zip(("image", "question"), share, strict=True)),
                 )
             )
         return results
 
     def explain(self, request: Request, result: Result) -> tuple[HeatMap, ...]:
-        """The cells that speak for the answer."""
+        """The cells that speak for the answer; none where the picture is hidden."""
         self._in_use()
         request, result = of_type(request, AskRequest), of_type(result, AskResult)
+        if self.net.config.blind:
+            return ()
         answer = self.config.labels.index(result.answer)
         grid = self.pictures.encode([request.picture])[0].grid
-        (cells,) = cam(grid, lambda x: self._logits(x, [request.question])[:, answer])
+        (cells,) = cam(grid, lambda x: self._fused(x, [request.question]).logits[:, answer])
         return (HeatMap(cells=cells, label=result.answer),)

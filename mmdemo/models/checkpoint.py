@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -21,17 +21,20 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mmdemo.core.config import CheckpointConfig
+from mmdemo.core.config import TUNED_TRUNK, CheckpointConfig
 from mmdemo.core.errors import MmdemoError
 from mmdemo.models.folder import SCALE, WEIGHTS, read_config, read_metrics
 
 __all__ = [
     "SCALE",
     "WEIGHTS",
+    "check_shapes",
     "load_weights",
     "pack",
     "read_config",
     "read_metrics",
+    "read_weights",
+    "recover",
     "unpack",
     "weights_hash",
     "write",
@@ -40,13 +43,25 @@ __all__ = [
 # ---------------------------------------------------------------- tensors
 
 
+LEAST_ROW = 32
+"""Values that a row must hold to be worth a scale; smaller ones (depthwise filters) stay in fp16."""
+
+LEAST_MATRIX = 16_384
+"""Values that a matrix must hold to be rounded: small ones (a trunk's first layers) cost the most and save nothing."""
+
+
 def pack(state: Mapping[str, Tensor], *, int8: bool = False) -> dict[str, Tensor]:
-    """Floats to fp16; with ``int8`` every matrix to int8 rows with an fp16 scale each (symmetric, round to nearest)."""
+    """Floats to fp16; with ``int8`` matrices to int8 rows with an fp16 scale each (symmetric, round to nearest).
+
+    A row is what makes one output: a filter of a convolution is one. Small matrices stay in fp16, and so do vectors
+    (biases, norms, running statistics).
+    """
     packed: dict[str, Tensor] = {}
     for name, tensor in state.items():
         value = tensor.detach().cpu()
-        if int8 and value.is_floating_point() and value.ndim == 2:
-            scale = (value.float().abs().amax(dim=1, keepdim=True) / 127).clamp(min=1e-7).half()
+        if int8 and _is_large(value):
+            rows = tuple(range(1, value.ndim))
+            scale = (value.float().abs().amax(dim=rows, keepdim=True) / 127).clamp(min=1e-7).half()
             packed[name] = (value.float() / scale.float()).round().clamp(-127, 127).to(torch.int8)
             packed[name + SCALE] = scale
         elif value.is_floating_point():
@@ -54,6 +69,12 @@ def pack(state: Mapping[str, Tensor], *, int8: bool = False) -> dict[str, Tensor
         else:
             packed[name] = value.contiguous()
     return packed
+
+
+def _is_large(value: Tensor) -> bool:
+    """Whether there is anything to save by rounding."""
+    rows = value.is_floating_point() and value.ndim >= 2
+    return rows and value[0].numel() >= LEAST_ROW and value.numel() >= LEAST_MATRIX
 
 
 def unpack(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -70,28 +91,48 @@ def unpack(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return state
 
 
-def load_weights(net: nn.Module, folder: Path) -> None:
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """All tensors of a checkpoint, in fp32.
+
+    Raises:
+        MmdemoError: The file is missing or damaged.
+    """
+    try:
+        return unpack(load_file(folder / WEIGHTS))
+    except FileNotFoundError:
+        raise MmdemoError(f"{folder.name} cannot be loaded", f"{WEIGHTS} is missing") from None
+    except (SafetensorError, OSError) as error:
+        raise MmdemoError(f"{folder.name} cannot be loaded", f"{WEIGHTS} is damaged ({error})") from None
+
+
+def load_weights(net: nn.Module, folder: Path, *, trunk_apart: bool = False) -> None:
     """Fill ``net`` from ``folder`` strictly.
+
+    Args:
+        trunk_apart: Leave the tensors of a tuned trunk aside, which models.parts lays over the part "vision".
 
     Raises:
         MmdemoError: Naming the first tensor that is unknown, missing or of another shape.
     """
-    where = folder.name
-    try:
-        state = unpack(load_file(folder / WEIGHTS))
-    except FileNotFoundError:
-        raise MmdemoError(f"{where} cannot be loaded", f"{WEIGHTS} is missing") from None
-    except (SafetensorError, OSError) as error:
-        raise MmdemoError(f"{where} cannot be loaded", f"{WEIGHTS} is damaged ({error})") from None
+    state = read_weights(folder)
+    if trunk_apart:
+        state = {name: tensor for name, tensor in state.items() if not name.startswith(TUNED_TRUNK)}
     wanted = net.state_dict()
     for name in sorted(wanted.keys() ^ state.keys()):
         problem = "is missing" if name in wanted else "is unknown"
-        raise MmdemoError(f"{where} cannot be loaded", f"tensor {name} {problem}")
+        raise MmdemoError(f"{folder.name} cannot be loaded", f"tensor {name} {problem}")
+    check_shapes(state, wanted, folder)
+    net.load_state_dict(state, strict=True)
+
+
+def check_shapes(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], folder: Path, *, prefix: str = "") -> None:
+    """Raises MmdemoError for the first tensor that has not the shape of its namesake among ``wanted``."""
     for name, tensor in state.items():
         if tensor.shape != wanted[name].shape:
             have, want = tuple(tensor.shape), tuple(wanted[name].shape)
-            raise MmdemoError(f"{where} cannot be loaded", f"tensor {name} has shape {have}, the network needs {want}")
-    net.load_state_dict(state, strict=True)
+            raise MmdemoError(
+                f"{folder.name} cannot be loaded", f"tensor {prefix}{name} has shape {have}, the network needs {want}"
+            )
 
 
 def weights_hash(folder: Path) -> str:
@@ -111,12 +152,14 @@ def write(
     packed: Mapping[str, Tensor],
     *,
     extra: Mapping[str, str] | None = None,
+    complete: Callable[[Path], None] | None = None,
     keep: Sequence[str] = ("trainer",),
 ) -> None:
     """Write a checkpoint beside its place, flush it to disk, then rename it into place.
 
     Args:
         extra: Further text files by name (tokenizer.json, probe.json, metrics.json, README.md).
+        complete: Adds what needs the checkpoint to be loaded (probe, card), before anybody can see it.
         keep: Entries of an older folder of the same name that move over into the new one.
     """
     fresh = folder.with_name(folder.name + ".part")
@@ -129,21 +172,34 @@ def write(
             (fresh / name).write_text(text, encoding="utf-8")
         # safetensors lets nobody but the owner read what it writes
         (fresh / WEIGHTS).chmod((fresh / "config.json").stat().st_mode & 0o777)
+        if complete is not None:
+            complete(fresh)
         for file in fresh.iterdir():
             _fsync(file)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # the library says a full disk in words of its own
         shutil.rmtree(fresh, ignore_errors=True)
         raise MmdemoError(f"{folder.name} cannot be saved", str(error), "Free some space and save again") from None
-    old = folder.with_name(folder.name + ".old")
     if folder.exists():
         for name in keep:
             if (folder / name).exists() and not (fresh / name).exists():
                 (folder / name).rename(fresh / name)
-        if old.exists():
-            shutil.rmtree(old)
+    _put_in_place(fresh, folder)
+
+
+def _put_in_place(fresh: Path, folder: Path) -> None:
+    old = folder.with_name(folder.name + ".old")
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
         folder.rename(old)
     fresh.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def recover(folder: Path, *, kept: str = "trainer") -> None:
+    """Finish what :func:`write` was interrupted in: a fresh folder that holds what is kept is whole."""
+    fresh = folder.with_name(folder.name + ".part")
+    if (fresh / kept).exists() and not (folder / kept).exists():
+        _put_in_place(fresh, folder)
 
 
 def _fsync(file: Path) -> None:

@@ -89,7 +89,7 @@ def _part(folder: Path, config: CheckpointConfig, role: str) -> Path:
 
 
 def _pictures(folder: Path, config: CheckpointConfig, device: str) -> PictureEncoder:
-    return encoder_for(load_vision(_part(folder, config, "vision"), device=device))
+    return encoder_for(load_vision(_part(folder, config, "vision"), device=device, over=folder))
 
 
 def _text(folder: Path, config: CheckpointConfig, device: str) -> TextPart:
@@ -102,7 +102,7 @@ def _net(folder: Path, config: CheckpointConfig) -> Any:
         net: torch.nn.Module = TASKS[config.task].build(config)
     except (TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         raise MmdemoError(f"{folder.name} cannot be loaded", f"its network settings are wrong ({error})") from None
-    checkpoint.load_weights(net, folder)
+    checkpoint.load_weights(net, folder, trunk_apart="vision" in config.parts)
     return net
 
 
@@ -112,7 +112,14 @@ def _ask(folder: Path, card: Card, config: CheckpointConfig, device: str) -> Rea
             f"{folder.name} cannot be loaded",
             f"it has {len(config.labels)} labels and {config.net.get('answers')} output units",
         )
-    pictures, text = _pictures(folder, config, device), _text(folder, config, device)
+    words = config.settings.get("question_words", ())
+    if config.net.get("question_words", 0) != (len(words) if isinstance(words, tuple) else -1):
+        raise MmdemoError(
+            f"{folder.name} cannot be loaded",
+            f"its network reads {config.net.get('question_words', 0)} words, and its settings list others",
+        )
+    reads = config.net.get("question") == "lstm"  # it brings its own words, and needs no text encoder
+    pictures, text = _pictures(folder, config, device), None if reads else _text(folder, config, device)
     return AskModel(card, config, _net(folder, config), pictures=pictures, text=text, device=device)
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from mmdemo.core.config import CardText, CheckpointConfig, Part, from_mapping
+from mmdemo.core.config import TUNED_TRUNK, CardText, CheckpointConfig, Part, from_mapping
 from mmdemo.core.errors import MmdemoError
 from mmdemo.models import checkpoint
 from mmdemo.nets.speech import EmotionNet, SpeechConfig, SpeechEncoder
@@ -36,12 +36,24 @@ class VisionPart:
 
     Attributes:
         stem_hash: Changes with the weights below the cut only; features cached there survive tuning above it.
-        hash: SHA-256 of the weight file.
+        hash: SHA-256 of the weight file; where other tensors are laid over it, of these as well.
+        tuned: The tensors laid over those of the weight file, by their names there: a checkpoint's own tuned trunk.
     """
 
-    def __init__(self, trunk: PictureTrunk, *, name: str, hash: str, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        trunk: PictureTrunk,
+        *,
+        name: str,
+        hash: str,
+        device: str = "cpu",
+        tuned: Mapping[str, Tensor] | None = None,
+        file: Part | None = None,
+    ) -> None:
         self.trunk = trunk.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
         self.name, self.hash, self.device = name, hash, device
+        self.tuned = dict(tuned or {})
+        self._file = file or Part(name=name, hash=hash)
 
     @property
     def stem_hash(self) -> str:
@@ -53,7 +65,12 @@ class VisionPart:
         return digest.hexdigest()
 
     def reference(self) -> Part:
-        return Part(name=self.name, hash=self.hash)
+        """The checkpoint that holds the trunk, without what is laid over it."""
+        return self._file
+
+    def shipped(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors of a checkpoint that stands on this trunk: its own, and those laid over the part's."""
+        return {**{TUNED_TRUNK + name: tensor for name, tensor in self.tuned.items()}, **tensors}
 
 
 class TextPart:
@@ -114,8 +131,20 @@ _loaded: weakref.WeakValueDictionary[tuple[str, str, str], VisionPart | TextPart
 _lock = threading.RLock()
 
 
-def load_vision(folder: Path, *, device: str = "cpu") -> VisionPart:
-    """The trunk in ``folder``: a checkpoint of task "vision", or timm's hub layout of the base. One copy per device."""
+def load_vision(folder: Path, *, device: str = "cpu", over: Path | None = None) -> VisionPart:
+    """The trunk in ``folder``: a checkpoint of task "vision", or timm's hub layout of the base. One copy per device.
+
+    Args:
+        over: A checkpoint whose own tuned tensors, if it has any, are laid over a copy of that trunk.
+
+    Raises:
+        MmdemoError: Naming what is wrong, down to the first tensor that is unknown, missing or of another shape.
+    """
+    if over is not None:
+        state = checkpoint.read_weights(over)
+        tuned = {n.removeprefix(TUNED_TRUNK): t for n, t in state.items() if n.startswith(TUNED_TRUNK)}
+        if tuned:
+            return _laid_over(load_vision(folder, device=device), tuned, over)
     digest = checkpoint.weights_hash(folder)
     with _lock:
         known = _loaded.get(("vision", digest, device))
@@ -133,6 +162,34 @@ def load_vision(folder: Path, *, device: str = "cpu") -> VisionPart:
                 checkpoint.load_weights(trunk, folder)
         part = VisionPart(trunk, name=folder.name, hash=digest, device=device)
         _loaded["vision", digest, device] = part
+        return part
+
+
+def _laid_over(base: VisionPart, tuned: dict[str, Tensor], folder: Path) -> VisionPart:
+    """The trunk with the tensors of ``folder`` in place of its own."""
+    digest = hashlib.sha256(base.hash.encode())
+    for name, tensor in sorted(tuned.items()):
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    name = digest.hexdigest()
+    with _lock:
+        known = _loaded.get(("vision", name, base.device))
+        if isinstance(known, VisionPart):
+            return known
+        trunk = PictureTrunk(base.trunk.config)
+        state = {n: t.detach().cpu().contiguous() for n, t in base.trunk.state_dict().items()}
+        for tensor_name in sorted(tuned.keys() - state.keys()):
+            raise MmdemoError(f"{folder.name} cannot be loaded", f"tensor {TUNED_TRUNK}{tensor_name} is unknown")
+        checkpoint.check_shapes(tuned, state, folder, prefix=TUNED_TRUNK)
+        trunk.load_state_dict({**state, **tuned}, strict=True)
+        part = VisionPart(
+            trunk,
+            name=f"{base.name} (tuned)",
+            hash=name,
+            device=base.device,
+            tuned=tuned,
+            file=base.reference(),
+        )
+        _loaded["vision", name, base.device] = part
         return part
 
 
@@ -203,13 +260,18 @@ def save_text(part: TextPart, folder: Path, card: CardText, *, int8: bool) -> No
     checkpoint.write(folder, config, packed, extra={"tokenizer.json": part.tokenizer_json})
 
 
-def load_emotion_encoder(folder: Path) -> SpeechEncoder:
-    """The encoder inside a checkpoint of task "sentiment"."""
+def load_emotion(folder: Path) -> EmotionNet:
+    """The network of a checkpoint of task "sentiment"."""
     config = checkpoint.read_config(folder)
     _expect(config.task, "sentiment", folder)
     net = EmotionNet(from_mapping(SpeechConfig, config.net))
     checkpoint.load_weights(net, folder)
-    return net.encoder
+    return net
+
+
+def load_emotion_encoder(folder: Path) -> SpeechEncoder:
+    """The encoder inside a checkpoint of task "sentiment"."""
+    return load_emotion(folder).encoder
 
 
 def load_speech(folder: Path) -> SpeechEncoder:

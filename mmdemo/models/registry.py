@@ -6,6 +6,7 @@ import json
 import math
 from pathlib import Path
 
+from mmdemo.core.config import TUNED_TRUNK
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import cache_root, checkpoints_root
 from mmdemo.core.types import TASKS, Card
@@ -60,6 +61,25 @@ def find(task: str, model: str | None) -> Path:
     return folder
 
 
+def find_any(model: str) -> Path:
+    """The folder of a checkpoint of any task, parts too, by name or path.
+
+    Raises:
+        MmdemoError: Naming what there is, where there is no such checkpoint.
+    """
+    root = checkpoints_root()
+    for place in (root / model, Path(model).expanduser()):
+        if (place / "config.json").is_file():
+            return place
+    known = sorted(file.parent.name for file in root.glob("*/config.json")) if root.is_dir() else []
+    near = nearest_name(model, known)
+    raise MmdemoError(
+        f"There is no model {model!r}",
+        f"there are {', '.join(known)}" if known else "there are no checkpoints",
+        f"Did you mean {near}" if near else "",
+    )
+
+
 def read_card(folder: Path) -> Card:
     """The card of a checkpoint folder, from its files alone."""
     config = folders.read_config(folder)
@@ -98,7 +118,8 @@ def _parameters(folder: Path) -> int:
         return sum(
             math.prod(entry["shape"])
             for name, entry in header.items()
-            if name != "__metadata__" and not name.endswith(folders.SCALE)
+            # a tuned trunk's stand in for tensors of the part that are counted there
+            if name != "__metadata__" and not name.endswith(folders.SCALE) and not name.startswith(TUNED_TRUNK)
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError):
         return 0  # damaged: loading will say so

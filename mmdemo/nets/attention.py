@@ -85,8 +85,10 @@ class Block(nn.Module):
         mask: Tensor | None = None,
         *,
         causal: bool = False,
+        memory_mask: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Args: x (B, T, W); memory: keys of the cross-attention; past: keys of earlier positions; mask for itself.
+        """Args: x (B, T, W); memory: keys of the cross-attention; past: keys of earlier positions; mask for itself;
+        memory_mask bool (B, 1, 1, N), true on what of the memory may be seen.
 
         Returns the new x and the keys of all positions so far, each (B, h, past + T, W / h).
         """
@@ -95,7 +97,7 @@ class Block(nn.Module):
         if past is not None:
             keys = (torch.cat((past[0], keys[0]), dim=2), torch.cat((past[1], keys[1]), dim=2))
         x = x + self.drop(self.self_attention(h, keys, mask, causal=causal))
-        x = x + self.drop(self.cross_attention(self.norm_cross(x), memory))
+        x = x + self.drop(self.cross_attention(self.norm_cross(x), memory, memory_mask))
         return x + self.drop(self.feed(self.norm_feed(x))), keys
 
 

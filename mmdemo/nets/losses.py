@@ -45,11 +45,33 @@ def soft_cross_entropy(logits: Tensor, target: Tensor, *, smoothing: float = 0.0
 def distillation(logits: Tensor, teacher: Tensor, *, temperature: float = 2.0) -> Tensor:
     """KL divergence from the teacher's softened distribution, times T²; logits and teacher (B, K).
 
+    Where the teacher is minus infinity it has no opinion: both distributions are over the other classes, so that the
+    student is free there. A row of nothing else adds nothing.
+
     Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", https://arxiv.org/abs/1503.02531.
     """
-    student = F.log_softmax(logits / temperature, dim=1)
-    wanted = F.log_softmax(teacher / temperature, dim=1)
+    silent = teacher == -torch.inf
+    student = F.log_softmax((logits.float() / temperature).masked_fill(silent, -1e4), dim=1)  # no NaN from inf - inf
+    wanted = F.log_softmax((teacher.float() / temperature).masked_fill(silent, -1e4), dim=1)
     return F.kl_div(student, wanted, reduction="batchmean", log_target=True) * temperature**2
+
+
+def feature_distillation(features: Tensor, teacher: Tensor, taught: Tensor) -> Tensor:
+    """Mean squared error between the cells of two grids, each of the teacher's cells normalised.
+
+    So 1 means that nothing was learned. A grid of another size is brought to the student's by averaging. After Romero
+    et al. 2015, "FitNets", https://arxiv.org/abs/1412.6550.
+
+    Args:
+        features: The student's grid, projected to the teacher's width, (B, D, G, G).
+        teacher: The teacher's grid (B, D, G', G').
+        taught: bool (B,), whether the teacher says anything of the row.
+    """
+    height, width = features.shape[-2:]
+    wanted = F.adaptive_avg_pool2d(teacher.float(), (height, width)).movedim(1, 3)  # (B, G, G, D)
+    wanted = F.layer_norm(wanted, wanted.shape[-1:])
+    error = (features.float().movedim(1, 3) - wanted).square().mean(dim=(1, 2, 3))  # (B,)
+    return (error * taught).sum() / taught.sum().clamp(min=1)
 
 
 def word_loss(logits: Tensor, present: Tensor, *, negative_weight: float = 1.0) -> Tensor:

@@ -300,7 +300,10 @@ class RunningStandard(nn.Module):
         self.register_buffer("batches", torch.zeros(()))
 
     def learn(self, features: Tensor) -> None:
-        """Take mean and variance of all features (N, D) at once, as if after many batches."""
+        """Take mean and variance of all features (N, D) at once; from then on they stand still.
+
+        What moves with every batch would make a step depend on how its rows are cut into parts.
+        """
         self.mean.copy_(features.float().mean(0))
         self.variance.copy_(features.float().var(0, unbiased=False))
         self.batches.fill_(1 / self.slowest)
@@ -308,7 +311,7 @@ class RunningStandard(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Features (B, D), standardised; in training they move the running figures first."""
         features = features.float()
-        if self.training:
+        if self.training and float(self.batches) < 1 / self.slowest:
             with torch.no_grad():
                 self.batches.add_(1).clamp_(max=1 / self.slowest)
                 share = 1 / float(self.batches)
@@ -371,8 +374,12 @@ class EmotionNet(nn.Module):
         """The same from log-mel frames (B, M, F) and the frames of each clip (B,): training augments in between."""
         states, valid = self.encoder(mel, frames)
         features, attention = self.pooling(states, valid)
-        logits = self.classifier(self.dropout(self.standard(features))).float()  # (B, K)
-        return EmotionOutput(logits, attention, valid.sum(1))
+        return EmotionOutput(self.judge(features), attention, valid.sum(1))
+
+    def judge(self, features: Tensor) -> Tensor:
+        """Logits (B, K) of pooled features (B, 2 W (L + 1)), as from :meth:`features`."""
+        logits: Tensor = self.classifier(self.dropout(self.standard(features))).float()
+        return logits
 
 
 def load_whisper_encoder(folder: Path, *, layers: int | None = None, dropout: float = 0.0) -> SpeechEncoder:

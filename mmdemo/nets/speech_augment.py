@@ -47,9 +47,11 @@ def _uniform(shape: tuple[int, ...], low: float, high: float, generator: Generat
 
 def change_speed(samples: Tensor, *, most: float, generator: Generator) -> Tensor:
     """One clip (S,) played faster or slower, by exp of a uniform draw in [-most, most]; shape (S',)."""
-    if most <= 0:
-        return samples
-    factor = math.exp(float(_uniform((1,), -most, most, generator)))
+    return at_speed(samples, math.exp(float(_uniform((1,), -most, most, generator)))) if most > 0 else samples
+
+
+def at_speed(samples: Tensor, factor: float) -> Tensor:
+    """One clip (S,) played ``factor`` times as fast; pitch and formants go along. Shape (S / factor,)."""
     size = max(1, round(len(samples) / factor))
     return F.interpolate(samples[None, None], size=size, mode="linear", align_corners=False)[0, 0]
 

@@ -89,6 +89,13 @@ class PictureTrunk(nn.Module):
         return 1 if parts[1] in {"conv_head", "bn2"} else len(self.net.blocks) + 1
 
 
+def keep_statistics(net: nn.Module) -> None:
+    """Batch normalisation by the running statistics of the base, which stay: batches are small, of another domain."""
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+
+
 def pool(grid: Tensor) -> Tensor:
     """Mean over the cells: (B, D, G, G) → (B, D)."""
     return grid.mean(dim=(2, 3))
@@ -113,7 +120,9 @@ class VisionTuner(nn.Module):
       "Learning without Forgetting", https://arxiv.org/abs/1606.09282).
     """
 
-    def __init__(self, trunk: PictureTrunk, *, text_width: int, words: int, hidden: int = 1024) -> None:
+    def __init__(
+        self, trunk: PictureTrunk, *, text_width: int, words: int, hidden: int = 1024, teacher_width: int = 0
+    ) -> None:
         super().__init__()
         self.trunk = trunk
         width = trunk.config.channels
@@ -122,10 +131,11 @@ class VisionTuner(nn.Module):
         bias = cast("Tensor", self.words.bias)  # a convolution has one unless told otherwise
         nn.init.constant_(bias, -6.0)  # a word is rare in a cell; the noisy-OR starts near its prior
         self.log_scale = nn.Parameter(torch.tensor(2.7))  # exp → about 15, CLIP's start
+        # the grid as a teacher sees it, cell by cell; thrown away with the other heads
+        self.project = nn.Conv2d(width, teacher_width, kernel_size=1) if teacher_width else None
 
-    def forward(self, stem: Tensor) -> VisionOutputs:
-        """Args: stem (B, stem_channels, R / 16, R / 16)."""
-        grid = self.trunk.grid(stem)  # (B, D, G, G)
+    def forward(self, grid: Tensor) -> VisionOutputs:
+        """Args: grid (B, D, G, G), as the trunk makes it."""
         pooled = pool(grid)  # (B, D)
         cells = self.words(grid).flatten(2).float()  # (B, V, G * G)
         # noisy-OR: log P(absent) = sum of log(1 - p_cell); its logit is log(1 - P(absent)) - log P(absent)

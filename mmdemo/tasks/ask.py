@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from mmdemo.core.config import Calibration, CheckpointConfig, from_mapping
-from mmdemo.nets.fusion import AskConfig, CrossAttentionFusion
+from mmdemo.core.words import tokenise_caption
+from mmdemo.nets.fusion import AskConfig, Fusion, build_fusion
 from mmdemo.nets.losses import soft_cross_entropy
-from mmdemo.tasks.base import HEAD, PLAIN, Batch, LossSettings, fit_temperature, fit_threshold, grids
+from mmdemo.nets.question import UNKNOWN_WORD
+from mmdemo.tasks.base import HEAD, PLAIN, Batch, LossSettings, fit_temperature, fit_threshold
+from mmdemo.tasks.pictures import Look, at_cut, draw
+from mmdemo.tasks.soft import Soft, mixed, soft_batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,14 +29,18 @@ class Asked:
     """One question.
 
     Attributes:
-        states: fp16 (T, E) token states.
+        tokens: fp16 (T, E) states of the text encoder; for an LSTM int64 (T,), as from :func:`encode_question`.
         target: Answer index → share, summing to 1; empty where the answer is not among those learned.
         right: Answer index → how right it is, in [0, 1].
+        question: Its words, by which a teacher finds it.
+        soft: What a teacher answers.
     """
 
-    states: NDArray[np.float16]
+    tokens: NDArray[np.float16] | NDArray[np.int64]
     target: Mapping[int, float]
     right: Mapping[int, float]
+    question: str = ""
+    soft: Soft | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,14 +48,16 @@ class AskRow:
     """A picture with what is asked about it: the picture is projected once for all its questions.
 
     Attributes:
-        views: uint8 (D, G, G) each, the picture's grid and that of its mirror image; one is drawn.
+        views: What lies below all that is trained (tasks.pictures.Cut), of each view; one is drawn.
         questions: All of them; in training at most :data:`MOST_QUESTIONS` are drawn each time.
         learning: Whether some are drawn, or all are kept.
+        file: The picture, by which a teacher finds it.
     """
 
-    views: tuple[NDArray[np.uint8], ...]
+    views: tuple[NDArray[Any], ...]
     questions: tuple[Asked, ...]
     learning: bool
+    file: Path | None = None
 
 
 MOST_QUESTIONS = 8
@@ -57,77 +70,100 @@ def learn_answers(answers: Iterable[str], *, least: int, most: int) -> tuple[str
     return tuple(answer for answer, count in counts.most_common(most) if count >= least)
 
 
+LONGEST = 32
+"""Words of a question that an LSTM reads; VQA's longest has 23."""
+
+
+def learn_question_words(questions: Iterable[str], *, least: int) -> tuple[str, ...]:
+    """The words that occur at least ``least`` times, most frequent first."""
+    counts = Counter(word for question in questions for word in tokenise_caption(question))
+    return tuple(word for word, count in counts.most_common() if count >= least)
+
+
+def encode_question(question: str, index: Mapping[str, int]) -> NDArray[np.int64]:
+    """Word indices (T,), at least one and at most :data:`LONGEST`.
+
+    Args:
+        index: Word → its place in the vocabulary, counted from 0; the network's own words begin at 1.
+    """
+    words = tokenise_caption(question)[:LONGEST]
+    return np.array([index[w] + 1 if w in index else UNKNOWN_WORD for w in words] or [UNKNOWN_WORD], np.int64)
+
+
+def padded(questions: Sequence[NDArray[np.float16] | NDArray[np.int64]]) -> tuple[Tensor, Tensor]:
+    """What :attr:`Asked.tokens` holds, as a batch: fp32 (Q, T, E) or int64 (Q, T), and the mask bool (Q, T)."""
+    rows = [torch.tensor(question) for question in questions]  # copies: the cache's arrays are read-only
+    mask = pad_sequence([torch.ones(len(row), dtype=torch.bool) for row in rows], batch_first=True)
+    tokens = pad_sequence(rows, batch_first=True)
+    return (tokens.float() if tokens.is_floating_point() else tokens), mask
+
+
 class AskTask:
     """Fusion of question and picture, trained on the answers' shares; see :class:`mmdemo.tasks.base.Task`."""
 
     name = "ask"
     metric = "accuracy"
-    label_rows: tuple[str, ...] = ("answer.3.weight", "answer.3.bias")
+    label_rows: tuple[str, ...] = tuple(
+        f"{head}.3.{kind}"
+        for head in ("answer", "late.image_answer", "late.question_answer")
+        for kind in ("weight", "bias")
+    )
     additive = True
 
-    def build(self, config: CheckpointConfig) -> CrossAttentionFusion:
-        return CrossAttentionFusion(from_mapping(AskConfig, config.net))
+    def build(self, config: CheckpointConfig) -> Fusion:
+        return build_fusion(from_mapping(AskConfig, config.net))
 
-    def start(self, net: CrossAttentionFusion, bases: Mapping[str, nn.Module]) -> None:
+    def start(self, net: Fusion, bases: Mapping[str, nn.Module]) -> None:
         """Nothing: the encoders stay outside, frozen."""
 
-    def warm_up(self, net: CrossAttentionFusion, rows: Sequence[AskRow]) -> None:
+    def warm_up(self, net: Fusion, rows: Sequence[AskRow]) -> None:
         """Nothing: all is learned step by step."""
 
-    def depth(self, net: CrossAttentionFusion, name: str) -> int:
+    def depth(self, net: Fusion, name: str) -> int:
         return HEAD  # everything in this network is new; the encoders are not part of it
 
-    def shipped(self, net: CrossAttentionFusion) -> dict[str, Tensor]:
+    def shipped(self, net: Fusion) -> dict[str, Tensor]:
         return net.state_dict()
 
     def collate(self, rows: Sequence[AskRow]) -> Batch:
-        """``states`` (Q, T, E) of all questions, ``picture`` (Q,) says about which row each is."""
+        """``tokens`` (Q, T, ...) of all questions, ``picture`` (Q,) says about which row each is."""
         asked = [(i, question) for i, row in enumerate(rows) for question in _drawn(row)]
-        longest = max(len(question.states) for _, question in asked)
-        states = torch.zeros(len(asked), longest, asked[0][1].states.shape[1])
-        mask = torch.zeros(len(asked), longest, dtype=torch.bool)
-        items: list[tuple[int, int, float]] = []
-        for j, (_, question) in enumerate(asked):
-            states[j, : len(question.states)] = torch.from_numpy(question.states.astype(np.float32))
-            mask[j, : len(question.states)] = True
-            items += [(j, answer, share) for answer, share in question.target.items()]
+        tokens, mask = padded([question.tokens for _, question in asked])
+        items = [(j, answer, share) for j, (_, q) in enumerate(asked) for answer, share in q.target.items()]
         return {
-            "grid": grids([row.views[int(torch.randint(len(row.views), ()))] for row in rows]),
-            "states": states,
+            **at_cut([draw(row.views) for row in rows]),
+            "tokens": tokens,
             "mask": mask,
             "picture": torch.tensor([i for i, _ in asked], dtype=torch.long),
             "target_at": torch.tensor([(j, answer) for j, answer, _ in items], dtype=torch.long).reshape(-1, 2),
             "target": torch.tensor([share for _, _, share in items]),
+            **soft_batch([question.soft for _, question in asked]),
         }
 
-    def _logits(self, net: CrossAttentionFusion, batch: Batch) -> Tensor:
+    def _logits(self, net: Fusion, batch: Batch) -> Tensor:
         memory = net.memory(batch["grid"])
-        logits: Tensor = net(batch["states"], batch["mask"], memory, batch["picture"])
+        logits: Tensor = net(batch["tokens"], batch["mask"], memory, batch["picture"])
         return logits.float()
 
-    def loss(self, net: CrossAttentionFusion, batch: Batch, how: LossSettings = PLAIN) -> Tensor:
+    def loss(self, net: Fusion, batch: Batch, how: LossSettings = PLAIN) -> Tensor:
         logits = self._logits(net, batch)
         target = torch.zeros_like(logits)
         target[batch["target_at"][:, 0], batch["target_at"][:, 1]] = batch["target"]
-        return soft_cross_entropy(logits, target, smoothing=how.smoothing)
+        return mixed(soft_cross_entropy(logits, target, smoothing=how.smoothing), logits, batch, how)
 
     def items(self, batch: Batch) -> Tensor:
         return batch["target"].sum()  # the shares of a question sum to 1
 
-    def outputs(self, net: CrossAttentionFusion, batch: Batch) -> list[NDArray[np.float32]]:
+    def outputs(self, net: Fusion, batch: Batch) -> list[NDArray[np.float32]]:
         """Per row the logits of its questions, (Q, K)."""
         logits = self._logits(net, batch).cpu()
         counts = torch.bincount(batch["picture"].cpu(), minlength=len(batch["grid"])).tolist()
         return [part.numpy() for part in torch.split(logits, counts)]
 
-    def score(
-        self, net: CrossAttentionFusion, outputs: Sequence[NDArray[np.float32]], rows: Sequence[AskRow]
-    ) -> dict[str, float]:
+    def score(self, net: Fusion, outputs: Sequence[NDArray[np.float32]], rows: Sequence[AskRow]) -> dict[str, float]:
         return {"accuracy": float(np.mean(_credit(np.concatenate(outputs), rows)))}
 
-    def calibrate(
-        self, net: CrossAttentionFusion, outputs: Sequence[NDArray[np.float32]], rows: Sequence[AskRow]
-    ) -> Calibration:
+    def calibrate(self, net: Fusion, outputs: Sequence[NDArray[np.float32]], rows: Sequence[AskRow]) -> Calibration:
         logits = np.concatenate(outputs)
         target = np.zeros_like(logits)
         for i, question in enumerate(question for row in rows for question in row.questions):
@@ -136,6 +172,9 @@ class AskTask:
         temperature = fit_temperature(logits, target)
         scores = torch.softmax(torch.from_numpy(logits) / temperature, dim=1).numpy()
         return replace(fit_threshold(scores.max(axis=1), _credit(logits, rows)), temperature=temperature)
+
+    def looked_at(self, net: Fusion, rows: Sequence[AskRow], look: Look) -> Sequence[AskRow]:
+        return rows  # the outputs say all that is asked
 
 
 def _drawn(row: AskRow) -> Sequence[Asked]:

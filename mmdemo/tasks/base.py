@@ -48,7 +48,8 @@ class Task(Protocol[Net, Row]):
     """The validation figure that decides which checkpoint is kept; larger is better."""
 
     label_rows: tuple[str, ...]
-    """Tensors with one row per label: a network that starts from another one takes over the rows of shared labels."""
+    """Tensors with one row per label, of all networks that the task builds: a network that starts from another one
+    takes over the rows of shared labels."""
 
     additive: bool
     """Whether the loss of a batch is the mean over its items. Where rows are compared with each other it is not, and a

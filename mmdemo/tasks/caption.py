@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,8 @@ from mmdemo.nets.decoder import (
     CaptionDecoder,
     beam_search,
 )
-from mmdemo.tasks.base import HEAD, PLAIN, Batch, LossSettings, grids
+from mmdemo.tasks.base import HEAD, PLAIN, Batch, LossSettings, grids, to_bytes
+from mmdemo.tasks.pictures import Look, at_cut, draw
 
 CALIBRATED = 200
 """Pictures that the threshold of "not sure" is taken from."""
@@ -37,10 +39,10 @@ class CaptionRow:
     """A picture with its captions as word indices, without START and END.
 
     Attributes:
-        views: uint8 (D, G, G) each, the picture's grid and that of its mirror image; one is drawn.
+        views: What lies below all that is trained (tasks.pictures.Cut), of each view; one is drawn.
     """
 
-    views: tuple[NDArray[np.uint8], ...]
+    views: tuple[NDArray[Any], ...]
     captions: tuple[tuple[int, ...], ...]
 
 
@@ -86,7 +88,7 @@ class CaptionTask:
         for j, (_, caption) in enumerate(captions):
             words[j, : len(caption) + 2] = torch.tensor([START, *caption, END])
         return {
-            "grid": grids([row.views[int(torch.randint(len(row.views), ()))] for row in rows]),
+            **at_cut([draw(row.views) for row in rows]),
             "words": words,
             "picture": torch.tensor([i for i, _ in captions], dtype=torch.long),
         }
@@ -136,6 +138,15 @@ class CaptionTask:
                 best = beam_search(net, memory, beams=3, longest=20)[0]
             scores.append(np.exp(min(best.score, 0.0)))
         return replace(Calibration(), threshold=float(np.quantile(scores, 0.2)), kept=0.8)
+
+    def looked_at(self, net: CaptionDecoder, rows: Sequence[CaptionRow], look: Look) -> Sequence[CaptionRow]:
+        """The first rows with their grids."""
+        found = []
+        for start in range(0, min(len(rows), CALIBRATED), 32):
+            some = rows[start : min(start + 32, CALIBRATED)]
+            seen = to_bytes(look([row.views[0] for row in some])[0])
+            found += [replace(row, views=(grid,)) for row, grid in zip(some, seen, strict=True)]
+        return found
 
 
 def _taught(words: Tensor) -> Tensor:

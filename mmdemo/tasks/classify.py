@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,9 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmdemo.core.config import Calibration, CheckpointConfig, from_mapping
-from mmdemo.nets.losses import clip_loss
-from mmdemo.nets.shared_space import ClassifyConfig, TextSpace, heights
+from mmdemo.nets.losses import clip_loss, distillation
+from mmdemo.nets.shared_space import ClassifyConfig, TextSpace, heights, known_vector
 from mmdemo.tasks.base import HEAD, PLAIN, Batch, LossSettings, fit_threshold
+from mmdemo.tasks.pictures import Look, at_cut, draw
+from mmdemo.tasks.soft import SOFT, listens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +45,23 @@ class ClassifyRow:
     """A picture and the texts that belong to it.
 
     Attributes:
-        views: fp32 (D,) each, the pooled grid of the picture and of its mirror image; one is drawn.
-        texts: fp32 (N, E) sentence vectors, N ≥ 1; one is drawn.
+        views: The pooled grid, fp16 (D,), of each view; with a trunk that is trained along what lies below all that is
+            trained (tasks.pictures.Cut). One is drawn.
+        texts: fp32 (E,) sentence vectors, one or more; one is drawn.
+        group: Rows of one group (a label) belong to each other's texts as well; -1 is a row by itself.
         trials: Only on validation rows.
+        imagenet: fp16 (1000,) ImageNet logits of the untuned trunk, where the trunk is trained along.
+        soft: fp16 (E,), where a teacher puts the upright picture in the same space, times its scale.
+        file: The picture, by which a teacher finds it.
     """
 
-    views: tuple[NDArray[np.float32], ...]
-    texts: NDArray[np.float32]
+    views: tuple[NDArray[Any], ...]
+    texts: Sequence[NDArray[np.float32]]
+    group: int = -1
     trials: tuple[Trial, ...] = ()
+    imagenet: NDArray[np.float16] | None = None
+    soft: NDArray[np.float16] | None = None
+    file: Path | None = None
 
 
 class ClassifyTask:
@@ -75,12 +88,35 @@ class ClassifyTask:
         return net.state_dict()
 
     def collate(self, rows: Sequence[ClassifyRow]) -> Batch:
-        views = [row.views[int(torch.randint(len(row.views), ()))] for row in rows]
-        texts = [row.texts[int(torch.randint(len(row.texts), ()))] for row in rows]
-        return {"pooled": torch.from_numpy(np.stack(views)), "text": torch.from_numpy(np.stack(texts))}
+        """``pooled`` (B, D) or the picture at its cut, ``text`` (B, E); ``group`` (B,) where rows belong together."""
+        views = [draw(row.views) for row in rows]
+        texts = [draw(row.texts) for row in rows]
+        pooled = views[0].ndim == 1
+        batch = {"pooled": torch.from_numpy(np.stack(views)).float()} if pooled else at_cut(views)
+        batch["text"] = torch.from_numpy(np.stack(texts))
+        if any(row.group >= 0 for row in rows):
+            batch["group"] = torch.from_numpy(_groups(rows))
+        known = [row.imagenet for row in rows if row.imagenet is not None]
+        if len(known) == len(rows):
+            batch["imagenet"] = torch.from_numpy(np.stack(known)).float()
+        soft = [row.soft for row in rows if row.soft is not None]
+        if len(soft) == len(rows):
+            batch[SOFT] = torch.from_numpy(np.stack(soft)).float()
+        return batch
 
     def loss(self, net: TextSpace, batch: Batch, how: LossSettings = PLAIN) -> Tensor:
-        return clip_loss(net(batch["pooled"]), batch["text"], net.log_scale, smoothing=how.smoothing)
+        pictures = net(batch["pooled"])
+        loss = clip_loss(pictures, batch["text"], net.log_scale, batch.get("group"), smoothing=how.smoothing)
+        if not listens(batch, how):
+            return loss
+        with torch.autocast(pictures.device.type, enabled=False):  # as in clip_loss
+            logits = pictures.float() @ batch["text"].float().T * net.log_scale.exp().clamp(max=100.0)  # (B, B)
+            wanted = batch[SOFT] @ batch["text"].float().T
+        taught = sum(
+            distillation(mine, theirs, temperature=how.teacher_temperature)
+            for mine, theirs in ((logits, wanted), (logits.T, wanted.T))
+        )
+        return (1 - how.teacher_share) * loss + how.teacher_share * taught / 2
 
     def items(self, batch: Batch) -> Tensor:
         return torch.tensor(float(len(batch["text"])))
@@ -91,12 +127,28 @@ class ClassifyTask:
     def score(
         self, net: TextSpace, outputs: Sequence[NDArray[np.float32]], rows: Sequence[ClassifyRow]
     ) -> dict[str, float]:
-        """All captions against all pictures: the share whose own picture is the nearest (r1), or near (r10)."""
+        """All captions against all pictures: the share whose own picture is the nearest (r1), or near (r10).
+
+        Pictures of the same group do not count: a label belongs to all of them.
+        """
         pictures = np.stack(outputs)  # (N, E)
         owner = np.repeat(np.arange(len(rows)), [len(row.texts) for row in rows])
         scores = np.concatenate([row.texts for row in rows]) @ pictures.T  # (captions, N)
-        rank = (scores > scores[np.arange(len(owner)), owner][:, None]).sum(axis=1)
+        groups = _groups(rows)
+        other = groups[owner][:, None] != groups[None, :]  # (captions, N)
+        rank = (other & (scores > scores[np.arange(len(owner)), owner][:, None])).sum(axis=1)
         return {"r1": float((rank < 1).mean()), "r10": float((rank < 10).mean())}
+
+    def looked_at(self, net: TextSpace, rows: Sequence[ClassifyRow], look: Look) -> Sequence[ClassifyRow]:
+        """The rows with what the ImageNet head knows of their pictures."""
+        found, names = list(rows), net.names.cpu()
+        asked = [i for i, row in enumerate(rows) if row.trials]
+        for start in range(0, len(asked), 32):
+            some = asked[start : start + 32]
+            logits = look([rows[i].views[0] for i in some])[1]
+            for i, known in zip(some, logits, strict=True):
+                found[i] = tried(rows[i], known[None], names)
+        return found
 
     def calibrate(
         self, net: TextSpace, outputs: Sequence[NDArray[np.float32]], rows: Sequence[ClassifyRow]
@@ -130,3 +182,23 @@ class ClassifyTask:
         return replace(
             fit_threshold(confidence.numpy(), (top == right).float().numpy()), temperature=temperature, height=height
         )
+
+
+def tried(row: ClassifyRow, imagenet: Tensor, names: Tensor) -> ClassifyRow:
+    """The row with ``known`` of its trials from ImageNet logits (1, N); names (N, E)."""
+    by_names = known_vector(imagenet.softmax(dim=1), names)
+    return replace(
+        row,
+        trials=tuple(
+            replace(
+                trial,
+                known=heights(by_names, torch.from_numpy(trial.labels), torch.from_numpy(trial.bank))[0].numpy(),
+            )
+            for trial in row.trials
+        ),
+    )
+
+
+def _groups(rows: Sequence[ClassifyRow]) -> NDArray[np.int64]:
+    """(N,); rows by themselves are groups of their own."""
+    return np.array([row.group if row.group >= 0 else -1 - i for i, row in enumerate(rows)], dtype=np.int64)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import enum
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from mmdemo.nets.vision import MEAN, STD
+from mmdemo.nets.vision import MEAN, STD, STEM_BLOCKS, PictureTrunk
+from mmdemo.tasks.base import Batch, grids
+from mmdemo.tasks.tune import Tune
 
 
 def square(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -32,3 +36,58 @@ def normalized(squares: Sequence[NDArray[np.uint8]], *, flip: bool = False) -> T
         batch = batch.flip(2)
     pixels = batch.permute(0, 3, 1, 2).float()  # (B, 3, R, R)
     return pixels.div_(255).sub_(MEAN).div_(STD).contiguous(memory_format=torch.channels_last)
+
+
+# ---------------------------------------------------------------- where the trunk is cut
+
+
+class Cut(enum.Enum):
+    """What rows hold of a picture: what the frozen part of the trunk makes of it is the same every time, so it is kept.
+
+    GRID is the whole trunk's output, STEM what lies below its last two stages, PIXELS nothing of the trunk at all.
+    """
+
+    GRID = "grid"
+    STEM = "stem"
+    PIXELS = "pixels"
+
+    @staticmethod
+    def below(tune: Tune, trunk: PictureTrunk) -> Cut:
+        """The highest cut below all that ``tune`` changes."""
+        if tune.frozen_encoder:
+            return Cut.GRID
+        upper = len(trunk.net.blocks) - STEM_BLOCKS
+        return Cut.STEM if tune.kind == "last" and tune.blocks <= upper else Cut.PIXELS
+
+
+Look = Callable[[Sequence[NDArray[Any]]], tuple[Tensor, Tensor]]
+"""Views, as rows hold them → grids (B, D, G, G) and ImageNet logits (B, 1000), both on the CPU."""
+
+
+def draw(views: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """One of a row's views, from torch's generator."""
+    return views[int(torch.randint(len(views), ()))]
+
+
+def at_cut(views: Sequence[NDArray[Any]]) -> Batch:
+    """One view of each row as a batch: ``grid``, ``stem`` or ``pixels``, told apart by dtype and shape.
+
+    Args:
+        views: Grids uint8 (D, G, G), stems fp16 (C, 2G, 2G) or pixels uint8 (R, R, 3).
+    """
+    first = views[0]
+    if first.dtype == np.float16:
+        return {Cut.STEM.value: torch.from_numpy(np.stack(views)).float()}
+    if first.shape == (len(first), len(first), 3):
+        return {Cut.PIXELS.value: normalized(views)}
+    return {Cut.GRID.value: grids(views)}
+
+
+def grid_of(trunk: PictureTrunk, batch: Batch) -> Tensor:
+    """The grid (B, D, G, G) of a batch, from wherever its pictures were cut."""
+    if Cut.GRID.value in batch:
+        return batch[Cut.GRID.value]
+    if Cut.STEM.value in batch:
+        return trunk.grid(batch[Cut.STEM.value].contiguous(memory_format=torch.channels_last))
+    found: Tensor = trunk(batch[Cut.PIXELS.value].contiguous(memory_format=torch.channels_last))
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from mmdemo.nets.losses import soft_cross_entropy
 from mmdemo.nets.speech import EmotionNet, SpeechConfig, level
 from mmdemo.nets.speech_augment import SpeechAugment, add_noise, change_speed, colour_and_mask, mix_pairs
 from mmdemo.tasks.base import HEAD, PLAIN, Batch, LossSettings, fit_temperature, fit_threshold
+from mmdemo.tasks.pictures import draw
+from mmdemo.tasks.soft import SOFT, Soft, listens, mixed, sharpened, soft_batch, softened
+from mmdemo.tasks.tune import LORA
 
 LONGEST = 4 * SAMPLE_RATE
 """Samples of a training clip; of a longer one a random stretch is taken."""
@@ -33,14 +37,19 @@ class SentimentRow:
     """A clip, trimmed and levelled as in serving (media.speech.prepare_speech).
 
     Attributes:
-        samples: float32 (S,).
+        samples: Floating point (S,).
         label: Index of its emotion.
         learning: Whether it is changed at random each time; validation rows are not.
+        features: What a frozen encoder hears of it, pooled: fp32 (F,) for the clip as it is, then for changed ones, of
+            which one is drawn. Where a row brings them, the clip itself is not listened to.
+        soft: What a teacher hears in the clip as it is.
     """
 
-    samples: NDArray[np.float32]
+    samples: NDArray[np.floating[Any]]
     label: int
     learning: bool
+    features: tuple[NDArray[np.float32], ...] = ()
+    soft: Soft | None = None
 
 
 class SentimentTask:
@@ -70,16 +79,18 @@ class SentimentTask:
         ridge regression; one that goes on from a base keeps what the new data are silent on.
         With ``epochs = 0`` this is all of the training. Where steps follow, they start from what is already good
         (Kumar et al. 2022, https://arxiv.org/abs/2202.10054).
+
+        Where rows bring features, what makes them stays as it is, the pooling too.
         """
         was = net.training
         net.eval()
-        found = []
-        plain = [replace(row, learning=False) for row in rows]
-        with torch.inference_mode():
-            for start in range(0, len(plain), 16):
-                batch = self.collate(plain[start : start + 16])
-                found.append(net.features(*net.mel(level(batch["samples"], batch["lengths"]), batch["lengths"])))
-        features = torch.cat(found).clone()  # (N, F)
+        if rows[0].features:
+            net.encoder.requires_grad_(False)
+            net.pooling.requires_grad_(False)
+            features = torch.from_numpy(np.stack([row.features[0] for row in rows]))  # (N, F)
+        else:
+            clips = [middle(_samples(row)) for row in rows]
+            features = torch.cat([features_of(net, clips[i : i + 16]) for i in range(0, len(clips), 16)])
         if not bool(net.classifier.weight.any()):
             net.standard.learn(features)
         with torch.no_grad():
@@ -105,7 +116,7 @@ class SentimentTask:
 
     def depth(self, net: EmotionNet, name: str) -> int:
         parts = name.split(".")
-        if parts[0] != "encoder":
+        if parts[0] != "encoder" or LORA in name:
             return HEAD
         return len(net.encoder.layers) - (int(parts[2]) if parts[1] == "layers" else -1)
 
@@ -113,43 +124,54 @@ class SentimentTask:
         return net.state_dict()
 
     def collate(self, rows: Sequence[SentimentRow]) -> Batch:
-        clips = [self._clip(row) for row in rows]
-        lengths = torch.tensor([max(len(clip), 1) for clip in clips])
-        samples = torch.zeros(len(clips), int(lengths.max()))
-        for i, clip in enumerate(clips):
-            samples[i, : len(clip)] = clip
-        return {
-            "samples": samples,
-            "lengths": lengths,
+        """``label`` and ``learning`` (B,), with ``samples`` (B, S) and ``lengths`` (B,) or ``features`` (B, F)."""
+        said = {
             "label": torch.tensor([row.label for row in rows]),
             "learning": torch.tensor([row.learning for row in rows]),
+            **soft_batch([row.soft for row in rows]),
         }
+        if rows[0].features:
+            drawn = [draw(row.features) if row.learning else row.features[0] for row in rows]
+            return {"features": torch.from_numpy(np.stack(drawn)), **said}
+        clips = [self._clip(row) for row in rows]
+        samples, lengths = padded(clips)
+        return {"samples": samples, "lengths": lengths, **said}
 
     def _clip(self, row: SentimentRow) -> Tensor:
-        samples = torch.from_numpy(row.samples)
-        if row.learning:
-            samples = change_speed(samples, most=self.augment.speed, generator=generator())
-        if len(samples) > LONGEST:
-            start = int(torch.randint(len(samples) - LONGEST, ())) if row.learning else (len(samples) - LONGEST) // 2
-            samples = samples[start : start + LONGEST]
-        return samples
+        samples = _samples(row)
+        if not row.learning:
+            return middle(samples)
+        samples = change_speed(samples, most=self.augment.speed, generator=generator())
+        start = int(torch.randint(len(samples) - LONGEST, ())) if len(samples) > LONGEST else 0
+        return samples[start : start + LONGEST]
 
     def loss(self, net: EmotionNet, batch: Batch, how: LossSettings = PLAIN) -> Tensor:
+        target = nn.functional.one_hot(batch["label"], net.config.labels).float()
+        if "features" in batch:
+            logits = net.judge(batch["features"])
+            return mixed(soft_cross_entropy(logits, target, smoothing=how.smoothing), logits, batch, how)
         chance, settings = generator(), self.augment
         samples, lengths = level(batch["samples"], batch["lengths"]), batch["lengths"]
-        target = nn.functional.one_hot(batch["label"], net.config.labels).float()
         if bool(batch["learning"].any()):
             samples = add_noise(samples, lengths, settings=settings, generator=chance)
         mel, frames = net.mel(samples, lengths)
         if bool(batch["learning"].any()):
-            mel, frames, target = mix_pairs(mel, frames, target, settings=settings, generator=chance)
+            heard = softened(batch[SOFT], how.teacher_temperature) if listens(batch, how) else target[:, :0]
+            both = torch.cat((target, heard), dim=1)  # clips that are mixed have what was said of them mixed alike
+            mel, frames, both = mix_pairs(mel, frames, both, settings=settings, generator=chance)
+            target, heard = both[:, : target.shape[1]], both[:, target.shape[1] :]
+            if listens(batch, how):
+                batch = {**batch, SOFT: sharpened(heard, how.teacher_temperature)}
             mel = colour_and_mask(mel, frames, settings=settings, generator=chance)
-        return soft_cross_entropy(net.classify(mel, frames).logits, target, smoothing=how.smoothing)
+        logits = net.classify(mel, frames).logits
+        return mixed(soft_cross_entropy(logits, target, smoothing=how.smoothing), logits, batch, how)
 
     def items(self, batch: Batch) -> Tensor:
         return torch.tensor(float(len(batch["label"])))
 
     def outputs(self, net: EmotionNet, batch: Batch) -> list[NDArray[np.float32]]:
+        if "features" in batch:
+            return list(net.judge(batch["features"]).cpu().numpy())
         return list(net(batch["samples"], batch["lengths"]).logits.float().cpu().numpy())
 
     def score(
@@ -170,6 +192,37 @@ class SentimentTask:
         scores = torch.softmax(torch.from_numpy(logits) / temperature, dim=1).numpy()
         right = (logits.argmax(axis=1) == target.argmax(axis=1)).astype(np.float32)
         return replace(fit_threshold(scores.max(axis=1), right, floor=LEAST_SURE), temperature=temperature)
+
+
+def _samples(row: SentimentRow) -> Tensor:
+    """fp32 (S,), a copy: what rows hold may be mapped, and not be written to."""
+    return torch.from_numpy(row.samples.astype(np.float32))
+
+
+def middle(samples: Tensor) -> Tensor:
+    """The middle of a clip (S,), at most :data:`LONGEST` samples."""
+    start = max(0, (len(samples) - LONGEST) // 2)
+    return samples[start : start + LONGEST]
+
+
+def padded(clips: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Clips (S,) each as samples (B, S), zero behind each clip's end, and lengths (B,)."""
+    lengths = torch.tensor([max(len(clip), 1) for clip in clips])
+    samples = torch.zeros(len(clips), int(lengths.max()))
+    for i, clip in enumerate(clips):
+        samples[i, : len(clip)] = clip
+    return samples, lengths
+
+
+def features_of(net: EmotionNet, clips: Sequence[Tensor], *, device: torch.device | None = None) -> Tensor:
+    """Pooled features (B, F) of clips (S,) each, in evaluation mode."""
+    was = net.training
+    net.eval()
+    samples, lengths = (tensor.to(device) for tensor in padded(clips))
+    with torch.no_grad():
+        found = net.features(*net.mel(level(samples, lengths), lengths))
+    net.train(was)
+    return found
 
 
 def generator() -> torch.Generator:

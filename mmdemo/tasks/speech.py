@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mmdemo.core.config import Calibration, CheckpointConfig, from_mapping
-from mmdemo.nets.speech import SpeechConfig, SpeechEncoder, level
+from mmdemo.nets.speech import EncoderLayer, SpeechConfig, SpeechEncoder, level
 from mmdemo.nets.speech_augment import SpeechAugment, add_noise, colour_and_mask
 from mmdemo.nets.speech_distil import SpeechDistiller, prune
 from mmdemo.tasks.base import HEAD, PLAIN, Batch, LossSettings
@@ -32,7 +33,7 @@ class SpeechTask:
 
     def build(self, config: CheckpointConfig) -> SpeechDistiller:
         shape = from_mapping(SpeechConfig, config.net)
-        return SpeechDistiller(encoder(shape), encoder(TEACHER), mel_bins=shape.mel_bins)
+        return SpeechDistiller(encoder(shape), encoder(teacher_shape(config)), mel_bins=shape.mel_bins)
 
     def start(self, net: SpeechDistiller, bases: Mapping[str, nn.Module]) -> None:
         net.teacher.load_state_dict(bases["speech"].state_dict(), strict=True)
@@ -86,6 +87,32 @@ class SpeechTask:
 
 TEACHER = SpeechConfig()
 """The encoder of whisper-tiny.en."""
+
+
+TEACHER_SHAPE = ("width", "heads", "head_width", "layers", "inner")
+"""What the settings of a run say of a teacher of another shape, each behind "teacher_"."""
+
+
+def shape_settings(teacher: SpeechEncoder) -> dict[str, int]:
+    """The settings that describe an encoder as the teacher."""
+    layer = cast(EncoderLayer, teacher.layers[0])
+    heads = layer.self_attn.heads
+    found = (
+        teacher.width,
+        heads,
+        layer.self_attn.q_proj.out_features // heads,
+        len(teacher.layers),
+        layer.fc1.out_features,
+    )
+    return {f"teacher_{name}": value for name, value in zip(TEACHER_SHAPE, found, strict=True)}
+
+
+def teacher_shape(config: CheckpointConfig) -> SpeechConfig:
+    """The teacher's shape: as the settings have it, else that of whisper-tiny.en; it reads the student's mel bins."""
+    said = {name: config.settings[f"teacher_{name}"] for name in TEACHER_SHAPE if f"teacher_{name}" in config.settings}
+    if not said:
+        return TEACHER
+    return from_mapping(SpeechConfig, {**said, "mel_bins": config.net.get("mel_bins", TEACHER.mel_bins)})
 
 
 def encoder(shape: SpeechConfig) -> SpeechEncoder:

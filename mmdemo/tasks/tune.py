@@ -11,6 +11,9 @@ from torch import nn
 from mmdemo.core.errors import MmdemoError
 from mmdemo.tasks.base import HEAD, Task
 
+LORA = ".lora_"
+"""In the names of LoRA's matrices (peft's), which are new and learn at the head's rate wherever they lie."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tune:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,11 +14,12 @@ from torch import Tensor, nn
 
 from mmdemo.core.config import Calibration, CheckpointConfig, from_mapping
 from mmdemo.core.errors import MmdemoError
-from mmdemo.nets.losses import clip_loss, distillation, word_loss
-from mmdemo.nets.vision import PictureTrunk, VisionConfig, VisionTuner
-from mmdemo.tasks.base import HEAD, PLAIN, Batch, LossSettings
-
-D = TypeVar("D", bound=np.generic)
+from mmdemo.nets.losses import clip_loss, distillation, feature_distillation, word_loss
+from mmdemo.nets.vision import PictureTrunk, VisionConfig, VisionTuner, keep_statistics
+from mmdemo.tasks.base import HEAD, PLAIN, Batch, LossSettings, grids
+from mmdemo.tasks.pictures import at_cut, draw, grid_of
+from mmdemo.tasks.soft import SOFT, listens
+from mmdemo.tasks.tune import LORA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,18 +27,22 @@ class VisionRow:
     """A picture below the cut, and what people said of it.
 
     Attributes:
-        stems: fp16 (C, 2G, 2G) each, the picture and its mirror image; one of them is drawn.
-        texts: fp32 (N, E) sentence vectors, N ≥ 1; one is drawn.
+        views: What lies below all that is trained (tasks.pictures.Cut), of each view; one of them is drawn.
+        texts: fp32 (E,) sentence vectors, one or more; one is drawn.
         words: Indices of words that were used of the picture.
         complete: Whether words that are not listed were not used (captions), or may have been (questions).
         teacher: fp16 (1000,) ImageNet logits of the untuned trunk.
+        soft: Another trunk's grid, uint8 (D', G', G'), of as many of the views as it has seen, the first ones.
+        file: The picture, by which that trunk finds it.
     """
 
-    stems: tuple[NDArray[np.float16], ...]
-    texts: NDArray[np.float32]
+    views: tuple[NDArray[Any], ...]
+    texts: Sequence[NDArray[np.float32]]
     words: tuple[int, ...]
     complete: bool
     teacher: NDArray[np.float16]
+    soft: tuple[NDArray[np.uint8], ...] = ()
+    file: Path | None = None
 
 
 class VisionTask:
@@ -49,7 +55,10 @@ class VisionTask:
 
     def build(self, config: CheckpointConfig) -> VisionTuner:
         trunk = PictureTrunk(from_mapping(VisionConfig, config.net))
-        return VisionTuner(trunk, text_width=_whole(config, "text_width"), words=len(config.labels))
+        teacher = _whole(config, TEACHER_WIDTH) if TEACHER_WIDTH in config.settings else 0
+        return VisionTuner(
+            trunk, text_width=_whole(config, "text_width"), words=len(config.labels), teacher_width=teacher
+        )
 
     def start(self, net: VisionTuner, bases: Mapping[str, nn.Module]) -> None:
         net.trunk.load_state_dict(bases["vision"].state_dict(), strict=True)
@@ -58,7 +67,9 @@ class VisionTask:
         """Nothing: all is learned step by step."""
 
     def depth(self, net: VisionTuner, name: str) -> int:
-        return net.trunk.depth(name.removeprefix("trunk.")) if name.startswith("trunk.") else HEAD
+        if not name.startswith("trunk.") or LORA in name:
+            return HEAD
+        return net.trunk.depth(name.removeprefix("trunk."))
 
     def shipped(self, net: VisionTuner) -> dict[str, Tensor]:
         return net.trunk.state_dict()
@@ -68,20 +79,20 @@ class VisionTask:
         words = torch.zeros(len(rows), count)
         for i, row in enumerate(rows):
             words[i, list(row.words)] = 1.0
+        drawn = [int(torch.randint(len(row.views), ())) for row in rows]
         return {
-            "stem": torch.from_numpy(np.stack([_draw(row.stems) for row in rows])).float(),
-            "text": torch.from_numpy(np.stack([_draw(tuple(row.texts)) for row in rows])).float(),
+            **at_cut([row.views[i] for row, i in zip(rows, drawn, strict=True)]),
+            **_soft([row.soft[i] if i < len(row.soft) else None for row, i in zip(rows, drawn, strict=True)]),
+            "text": torch.from_numpy(np.stack([draw(row.texts) for row in rows])).float(),
             "words": words,
             "complete": torch.tensor([row.complete for row in rows]),
             "teacher": torch.from_numpy(np.stack([row.teacher for row in rows])).float(),
         }
 
     def loss(self, net: VisionTuner, batch: Batch, how: LossSettings = PLAIN) -> Tensor:
-        # running statistics of the base are kept: batches here are small and of another domain
-        for module in net.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
-        out = net(batch["stem"])
+        keep_statistics(net)
+        grid = grid_of(net.trunk, batch)
+        out = net(grid)
         count = batch["words"].shape[1]
         whole = batch["complete"]
         words = out.words[:, :count]
@@ -91,13 +102,16 @@ class VisionTask:
             loss = loss + 0.05 * word_loss(words[whole], batch["words"][whole])
         if not whole.all():
             loss = loss + 0.05 * word_loss(words[~whole], batch["words"][~whole], negative_weight=0.0)
-        return loss
+        if not listens(batch, how) or net.project is None:
+            return loss
+        taught = feature_distillation(net.project(grid), batch[SOFT], batch["taught"])
+        return (1 - how.teacher_share) * loss + how.teacher_share * taught
 
     def items(self, batch: Batch) -> Tensor:
-        return torch.tensor(float(len(batch["stem"])))
+        return torch.tensor(float(len(batch["text"])))
 
     def outputs(self, net: VisionTuner, batch: Batch) -> list[NDArray[np.float32]]:
-        return list(net(batch["stem"]).text.float().cpu().numpy())
+        return list(net(grid_of(net.trunk, batch)).text.float().cpu().numpy())
 
     def score(
         self, net: VisionTuner, outputs: Sequence[NDArray[np.float32]], rows: Sequence[VisionRow]
@@ -115,8 +129,20 @@ class VisionTask:
         return Calibration()
 
 
-def _draw(views: Sequence[NDArray[D]]) -> NDArray[D]:
-    return views[int(torch.randint(len(views), ()))]
+TEACHER_WIDTH = "teacher_width"
+"""Setting of a run with a teacher: the channels of its grid."""
+
+
+def _soft(grids_of_teacher: Sequence[NDArray[np.uint8] | None]) -> Batch:
+    """The teacher's grids (B, D', G', G'), and of which rows there is one; empty where there is none at all."""
+    there = next((grid for grid in grids_of_teacher if grid is not None), None)
+    if there is None:
+        return {}
+    nothing = np.zeros_like(there)
+    return {
+        SOFT: grids([nothing if grid is None else grid for grid in grids_of_teacher]),
+        "taught": torch.tensor([grid is not None for grid in grids_of_teacher]),
+    }
 
 
 def _whole(config: CheckpointConfig, name: str) -> int:

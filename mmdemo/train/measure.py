@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 from collections.abc import Callable
@@ -23,25 +22,29 @@ from mmdemo.train.settings import Measure
 Say = Callable[[str], None]
 
 
-def measure(plan: Plan, *, say: Say) -> list[Report]:
+def measure(plan: Plan, held: Dataset, *, say: Say) -> list[Report]:
     """Measure a finished checkpoint on what it has not learned from, and write the figures into its card.
 
-    That is the fold that was held out, else the test part of the data, else the validation part. A checkpoint with the
-    name of a shipped one is measured on all that its configuration names instead.
+    That is ``held``; a checkpoint with the name of a shipped one is measured on all that its configuration names.
     """
     ready = read(plan.out, device=plan.device)
     if plan.out.name == f"{plan.task}-base":
-        held = [dataset for entry in plan.config.evaluate if (dataset := _entry(plan, entry)) is not None]
+        given = [dataset for entry in plan.config.evaluate if (dataset := _entry(plan, entry)) is not None]
     else:
-        held = [_held_out(plan)]
-    reports = []
-    for dataset in held:
+        given = [held]
+    reports, notes = [], []
+    for dataset in given:
         if dataset.examples:
-            reports.append(evaluate_model(plan.task, ready, dataset))
+            try:
+                reports.append(evaluate_model(plan.task, ready, dataset))
+            except MmdemoError as error:  # too little to say anything: the checkpoint is none the worse for it
+                notes.append(f"not measured: {error}")
+                say(notes[-1])
+                continue
             figures = ", ".join(f"{name} {value:.3f}" for name, value in reports[-1].metrics.items())
             say(f"{reports[-1].data}: {figures}")
     metrics = [metric for report in reports for metric in report.to_metrics()]
-    notes = list(dict.fromkeys(note for report in reports for note in report.notes))
+    notes = list(dict.fromkeys([*notes, *(note for report in reports for note in report.notes)]))
     finish(plan.out, metrics, plan.command, notes)
     return reports
 
@@ -57,17 +60,6 @@ def _entry(plan: Plan, entry: Measure) -> Dataset | None:
             return None
         dataset = fold_split(dataset, data_root() / entry.folds, entry.fold)[2]
     return dataclasses.replace(dataset, name=entry.name or dataset.name)
-
-
-def _held_out(plan: Plan) -> Dataset:
-    everything = read_examples(plan.task, plan.data, split="train")
-    if plan.folds is not None and plan.fold is not None:
-        test = fold_split(everything, plan.folds, plan.fold)[2]
-        return dataclasses.replace(test, name=f"fold {plan.fold} of {test.name.split(' + ')[0]}")
-    for part in ("test", "validation"):
-        with contextlib.suppress(MmdemoError):
-            return read_examples(plan.task, plan.data, split=part)
-    return everything.with_examples((), split=None)
 
 
 def run_folds(plan: Plan, train: Callable[[Plan], None], *, say: Say) -> Report:

@@ -103,6 +103,7 @@ def write_plan(plan: Plan, folder: Path, *, data_hash: str, precision: str) -> N
             "command": plan.command,
             "seed": plan.config.train.seed,
             "base": None if plan.base is None else plan.base.name,
+            "teacher": plan.teacher,
             "data": [path.name for path in plan.data],
             "data_hash": data_hash,
             "settings": settings_of(plan.config),
@@ -131,6 +132,12 @@ def check_resumed(plan: Plan, folder: Path, *, data_hash: str) -> list[str]:
             f"{plan.out.name} cannot be resumed",
             "the data has changed since it was started",
             "Start anew without --resume, or with another --out",
+        )
+    if before.get("teacher") != plan.teacher:
+        raise MmdemoError(
+            f"{plan.out.name} cannot be resumed",
+            f"its teacher was {before.get('teacher')} and is {plan.teacher} now",
+            "Name the same, or start anew without --resume",
         )
     said = []
     now = json.loads(json.dumps(settings_of(plan.config)))  # as JSON has it

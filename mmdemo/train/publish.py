@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,25 +16,26 @@ from mmdemo.core.config import Calibration, CardText, CheckpointConfig
 from mmdemo.core.types import TASKS as SERVED
 from mmdemo.core.types import Metric
 from mmdemo.data.prepare import Bases, Prepared
+from mmdemo.data.teacher import credit
 from mmdemo.evaluate.card import render_card
 from mmdemo.models import checkpoint, parts, probe, registry
 from mmdemo.models.loading import read
-from mmdemo.tasks import TASKS
+from mmdemo.tasks.base import Task
 from mmdemo.train.plan import Plan, default_config, same_task
 from mmdemo.train.precision import run_outputs
-
-TEXT_CARD = CardText(
-    summary="Text encoder (all-MiniLM-L6-v2) in int8; shared by Ask and Classify, not served by itself.",
-    licence="apache-2.0",
-    bases=("sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0), weights as published, rounded to int8 by row",),
-    limits=("English only.",),
-)
 
 
 def card_text(plan: Plan, prepared: Prepared) -> CardText:
     """What the card says: the configuration's words for a shipped checkpoint, plain facts for anybody's own."""
+    card = _own_card(plan, prepared)
+    if plan.teacher is None or not plan.config.train.teacher_share:
+        return card
+    return dataclasses.replace(card, bases=(*card.bases, credit(plan.teacher, plan.task)))
+
+
+def _own_card(plan: Plan, prepared: Prepared) -> CardText:
     own = plan.config_file.resolve().parent != default_config(plan.task).parent.resolve()
-    if own or plan.out.name in {f"{plan.task}-base", "speech-base"}:
+    if own or plan.out.name == f"{plan.task}-base":
         return plan.config.card
     same = same_task(plan)
     card = checkpoint.read_config(same).card if same is not None else plan.config.card
@@ -48,7 +50,7 @@ def card_text(plan: Plan, prepared: Prepared) -> CardText:
     )
 
 
-def calibrated(plan: Plan, prepared: Prepared, net: nn.Module) -> CheckpointConfig:
+def calibrated(plan: Plan, task: Task[Any, Any], prepared: Prepared, net: nn.Module) -> CheckpointConfig:
     """The checkpoint's configuration with card text, and calibration from the validation rows.
 
     Where they say nothing of it, the calibration of the checkpoint that the run started from stays.
@@ -58,7 +60,6 @@ def calibrated(plan: Plan, prepared: Prepared, net: nn.Module) -> CheckpointConf
     config = dataclasses.replace(prepared.config, card=card_text(plan, prepared), calibration=before)
     if not prepared.validation:
         return config
-    task = TASKS[plan.task]
     outputs = run_outputs(
         task,
         net,
@@ -70,37 +71,38 @@ def calibrated(plan: Plan, prepared: Prepared, net: nn.Module) -> CheckpointConf
     return config if found == Calibration() else dataclasses.replace(config, calibration=found)
 
 
-def write(plan: Plan, config: CheckpointConfig, net: nn.Module, bases: Bases) -> None:
-    """Write the checkpoint; a trunk brings the text encoder along, in int8, where there is none beside it yet."""
-    task = TASKS[plan.task]
-    if plan.task == "vision":
-        beside = plan.out.with_name("text-base")
-        text = bases.need_text()
+def write(
+    plan: Plan, task: Task[Any, Any], config: CheckpointConfig, net: nn.Module, *, prepared: Prepared, bases: Bases
+) -> None:
+    """Write the checkpoint, and beside it the parts that it brings along where they are not there yet."""
+    tensors = task.shipped(net)
+    for name, (text, card) in prepared.beside.items():
+        beside = plan.out.with_name(name)
         if not beside.exists():
-            parts.save_text(text, beside, TEXT_CARD, int8=True)
+            parts.save_text(text, beside, card, int8=True)
             finish(beside, (), "", ())
-        config = dataclasses.replace(
-            config,
-            labels=(),
-            settings={},
-            parts={},
-            net={name: value for name, value in config.net.items() if name in asdict(bases.need_vision().trunk.config)},
-        )
-    checkpoint.write(plan.out, config, checkpoint.pack(task.shipped(net)))
-    if plan.task in SERVED:
-        ready = read(plan.out, device=plan.device)
-        (plan.out / probe.FILE).write_text(probe.record(ready), encoding="utf-8")
-    finish(plan.out, (), plan.command, ())
+    if prepared.ships is not None:
+        config = dataclasses.replace(prepared.ships, card=config.card)
+    if bases.vision is not None and "vision" in config.parts:
+        tensors = bases.vision.shipped(tensors)
+
+    def complete(folder: Path) -> None:
+        if plan.task in SERVED:
+            ready = read(folder, device=plan.device)
+            (folder / probe.FILE).write_text(probe.record(ready), encoding="utf-8")
+        finish(folder, (), plan.command, (), name=plan.out.name)
+
+    checkpoint.write(plan.out, config, checkpoint.pack(tensors), complete=complete)
 
 
-def finish(folder: Path, metrics: Sequence[Metric], command: str, notes: Sequence[str]) -> None:
-    """Write metrics.json and the card."""
+def finish(folder: Path, metrics: Sequence[Metric], command: str, notes: Sequence[str], *, name: str = "") -> None:
+    """Write metrics.json and the card, which calls the checkpoint ``name``, or as its folder is called."""
     config, card = checkpoint.read_config(folder), registry.read_card(folder)
     rows = [asdict(metric) for metric in metrics]
     text = json.dumps({"command": command, "metrics": rows, "notes": list(notes)}, indent=1, ensure_ascii=False)
     (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
     readme = render_card(
-        folder.name,
+        name or folder.name,
         config.task,
         config.card,
         metrics,

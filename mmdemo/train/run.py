@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,16 +19,20 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.core.memory import keep_freed_memory
 from mmdemo.core.types import TASKS as SERVED
 from mmdemo.core.words import nearest_name
-from mmdemo.data.folders import resolve_split
+from mmdemo.data.examples import Dataset
 from mmdemo.data.prepare import PREPARE, Bases, Prepared, Sources
-from mmdemo.data.read import read_examples
-from mmdemo.data.split import fold_split
+from mmdemo.data.sources import make_sources
+from mmdemo.data.start import load_bases
+from mmdemo.data.teacher import teach
+from mmdemo.models import checkpoint
 from mmdemo.models.loading import pick_device
 from mmdemo.tasks import TASKS
+from mmdemo.tasks.base import Task
 from mmdemo.tasks.tune import Tune, freeze
+from mmdemo.tasks.tuned import with_trunk
 from mmdemo.train import processes
-from mmdemo.train.bases import load_bases, start
 from mmdemo.train.curves import draw
+from mmdemo.train.lora import add_lora, merge_lora
 from mmdemo.train.measure import measure, run_folds
 from mmdemo.train.plan import (
     Plan,
@@ -36,6 +41,7 @@ from mmdemo.train.plan import (
     default_config,
     find_base,
     out_folder,
+    same_task,
     write_plan,
 )
 from mmdemo.train.precision import pick_precision
@@ -48,30 +54,25 @@ FAILED = 1
 """The exit code of a training that came to nothing."""
 
 
-def split(plan: Plan) -> Sources:
-    """Examples for training and validation, from splits or from a fold of speakers."""
-    if plan.folds is not None and plan.fold is not None:
-        everything = read_examples(plan.task, plan.data, split="train")
-        train, validation, _ = fold_split(everything, plan.folds, plan.fold)
-    else:
-        train = read_examples(plan.task, plan.data, split="train")
-        try:
-            resolve_split(plan.data, "validation")
-        except MmdemoError:  # none of the data has one; whatever else is wrong with it is said below
-            validation = train.with_examples((), split="validation")
-        else:
-            validation = read_examples(plan.task, plan.data, split="validation")
-    return Sources(
-        train=train,
-        validation=validation,
-        seed=plan.config.train.seed,
-        options=plan.config.data,
-        tune=Tune.parse(plan.config.train.tune),
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """All that a training needs, its features made.
+
+    Attributes:
+        net: Filled from what it builds on, frozen where it is not to be trained.
+        held: What the finished checkpoint may be measured on.
+    """
+
+    task: Task[Any, Any]
+    net: nn.Module
+    prepared: Prepared
+    bases: Bases
+    sources: Sources
+    held: Dataset
 
 
-def train(plan: Plan, *, watch: Watch) -> Path:
-    """Run a plan to its end and return the checkpoint's folder.
+def train(plan: Plan, *, watch: Watch) -> Dataset:
+    """Run a plan to its end; returns what its checkpoint may be measured on.
 
     What it does meanwhile lies in ``trainer/`` below that folder (see train.record) from the first moment.
 
@@ -79,60 +80,107 @@ def train(plan: Plan, *, watch: Watch) -> Path:
         Interrupted: A signal came; the same plan with ``resume`` goes on.
         MmdemoError: Whatever people can do something about.
     """
+    if processes.is_main():
+        checkpoint.recover(plan.out)
     record = Record(plan.out / "trainer", watch)
     try:
         with _told(record):
-            _train(plan, record)
+            return _train(plan, record)
     finally:
         draw(record)
         record.close()
-    return plan.out
 
 
-def _train(plan: Plan, record: Record) -> None:
-    task, settings = TASKS[plan.task], plan.config.train
+def _train(plan: Plan, record: Record) -> Dataset:
     started = time.monotonic()
     if not plan.resume:
         record.set_aside()
     record.status("preparing")
-    check_batches(task, settings)
-    precision = pick_precision(settings.precision, plan.device)
-    torch.manual_seed(settings.seed)
-    bases = load_bases(plan)
-    sources = split(plan)
-    for note in dict.fromkeys((*sources.train.notes, *sources.validation.notes)):
-        record.say(note)
-    data_hash = f"{sources.train.fingerprint}:{sources.validation.fingerprint}"
-    if plan.resume:
-        for change in check_resumed(plan, record.folder, data_hash=data_hash):
-            record.say(change)
-    if processes.is_main():
-        write_plan(plan, record.folder, data_hash=data_hash, precision=precision)
-    prepared = PREPARE[plan.task](sources, bases, plan.config.net, _steps(record.say))
-    prepared = dataclasses.replace(prepared, data=sources.train.name)
-    if not prepared.train:
-        raise MmdemoError("There is nothing to learn from", f"{sources.train.name} gave no usable rows")
-    record.say(f"{len(prepared.train)} rows to learn from, {len(prepared.validation)} to choose by")
-    net = _network(plan, prepared, bases)
-    task.warm_up(net, prepared.train)
-    freeze(task, net, sources.tune)
-    net.to(plan.device)
+    ready = prepare(plan, record=record, say=record.say)
+    record.say(f"{len(ready.prepared.train)} rows to learn from, {len(ready.prepared.validation)} to choose by")
     fit(
-        task,
-        net,
-        prepared.train,
-        prepared.validation,
-        settings=settings,
+        ready.task,
+        ready.net,
+        ready.prepared.train,
+        ready.prepared.validation,
+        settings=plan.config.train,
         record=record,
         device=plan.device,
         resume=plan.resume,
     )
-    if not processes.is_main():
-        return
-    record.status("finishing")
-    config = calibrated(plan, prepared, net)
-    write(plan, config, net, bases)
-    record.say(f"{plan.out} written after {(time.monotonic() - started) / 60:.1f} min")
+    if processes.is_main():
+        record.status("finishing")
+        merge_lora(ready.net)
+        config = calibrated(plan, ready.task, ready.prepared, ready.net)
+        write(plan, ready.task, config, ready.net, prepared=ready.prepared, bases=ready.bases)
+        record.say(f"{plan.out} written after {(time.monotonic() - started) / 60:.1f} min")
+    return ready.held
+
+
+def prepare(plan: Plan, *, say: Say, record: Record | None = None) -> Ready:
+    """Read the data, make its features and build the network.
+
+    Args:
+        record: Of the run that this is for: what it depends on is written there, and a run that is resumed is refused
+            where that has changed.
+    """
+    task, settings = TASKS[plan.task], plan.config.train
+    check_batches(task, settings)
+    precision = pick_precision(settings.precision, plan.device)
+    torch.manual_seed(settings.seed)
+    bases = load_bases(
+        plan.task,
+        plan.base,
+        same_task(plan),
+        teacher=plan.teacher,
+        folded=plan.folds is not None,
+        device=plan.device,
+    )
+    steps = _steps(say)
+    sources, held = make_sources(
+        plan.task,
+        plan.data,
+        options=plan.config.data,
+        tune=Tune.parse(settings.tune),
+        folds=plan.folds,
+        fold=plan.fold,
+        seed=settings.seed,
+        allow_leaks=plan.allow_leaks,
+        known_labels=bases.same.labels if bases.same is not None else (),
+        say=steps,
+    )
+    for note in dict.fromkeys((*sources.train.notes, *sources.validation.notes)):
+        say(note)
+    if record is not None:
+        data_hash = f"{sources.train.fingerprint}:{sources.validation.fingerprint}"
+        if plan.resume:
+            for change in check_resumed(plan, record.folder, data_hash=data_hash):
+                say(change)
+        if processes.is_main():
+            write_plan(plan, record.folder, data_hash=data_hash, precision=precision)
+    prepared = PREPARE[plan.task](sources, bases, plan.config.net, steps)
+    prepared = replace(prepared, data=sources.train.name)
+    if not prepared.train:
+        raise MmdemoError("There is nothing to learn from", f"{sources.train.name} gave no usable rows")
+    if plan.teacher is not None:
+        prepared = teach(
+            plan.task,
+            prepared,
+            plan.teacher,
+            share=settings.teacher_share,
+            epochs=settings.epochs,
+            options=plan.config.data,
+            device=plan.device,
+            say=steps,
+        )
+    net = _network(plan, prepared, bases)
+    task.warm_up(net, prepared.train)
+    task, net = with_trunk(task, net, sources.tune, None if bases.vision is None else bases.vision.trunk)
+    if sources.tune.kind == "lora":
+        add_lora(task, net, rank=settings.lora_rank, alpha=settings.lora_alpha)
+    freeze(task, net, sources.tune)
+    net.to(plan.device)
+    return Ready(task=task, net=net, prepared=prepared, bases=bases, sources=sources, held=held)
 
 
 def _network(plan: Plan, prepared: Prepared, bases: Bases) -> nn.Module:
@@ -143,17 +191,46 @@ def _network(plan: Plan, prepared: Prepared, bases: Bases) -> nn.Module:
     except ValueError as error:
         raise MmdemoError("The settings of [net] do not fit together", str(error)) from None
     try:
-        start(plan, net, config, bases)
+        _start(plan, net, config, bases)
     except (RuntimeError, KeyError) as error:
         first = str(error).strip().splitlines()[-1].strip().rstrip(".")
         raise MmdemoError(
             f"The base does not fit the network that {plan.config_file.name} describes",
             first,
-            "For Sentiment, distil a speech encoder first: train speech" if plan.task == "sentiment" else "",
+            "Leave the settings of [net] as the base has them, or name another --base",
         ) from None
     for name, values in prepared.constants.items():
         net.get_buffer(name).copy_(torch.from_numpy(values))
     return net
+
+
+def _start(plan: Plan, net: nn.Module, config: CheckpointConfig, bases: Bases) -> None:
+    """Fill the network from what it builds on.
+
+    Raises:
+        MmdemoError: Naming a tensor of the base that does not fit.
+    """
+    task, place = TASKS[plan.task], same_task(plan)
+    if bases.same is None or place is None:
+        task.start(net, bases.modules())
+        return
+    source = task.build(bases.same)
+    checkpoint.load_weights(source, place, trunk_apart="vision" in bases.same.parts)
+    have, rows = net.state_dict(), {label: i for i, label in enumerate(bases.same.labels)}
+    for name, tensor in source.state_dict().items():
+        if name in task.label_rows:
+            for i, label in enumerate(config.labels):
+                if label in rows:
+                    have[name][i] = tensor[rows[label]]
+        elif name in have and have[name].shape == tensor.shape:
+            have[name] = tensor
+        else:
+            raise MmdemoError(
+                f"{place.name} cannot be the base of this network",
+                f"tensor {name} has shape {tuple(tensor.shape)} there and not here",
+                "Leave the settings of [net] as the base has them",
+            )
+    net.load_state_dict(have, strict=True)
 
 
 @contextmanager
@@ -243,6 +320,10 @@ def main(
             device=device,
         ),
     )
+    if cross_validate and teacher is not None:
+        raise MmdemoError("--teacher and --cross-validate exclude each other", "the teacher may have heard every fold")
+    if cross_validate and processes.count() > 1:
+        raise MmdemoError("Folds are trained in one process", f"there are {processes.count()}")
     try:
         return _cross_validated(plan, watch, json_out) if cross_validate else _trained(plan, watch, json_out)
     except Interrupted as error:
@@ -256,10 +337,10 @@ def main(
 
 
 def _trained(plan: Plan, watch: Watch, json_out: bool) -> int:
-    train(plan, watch=watch)
+    held = train(plan, watch=watch)
     if not processes.is_main():
         return 0
-    reports = measure(plan, say=watch.say) if plan.task in SERVED else []
+    reports = measure(plan, held, say=watch.say) if plan.task in SERVED else []
     if json_out:
         found = [report.to_json() for report in reports]
         print(json.dumps({"task": plan.task, "model": str(plan.out), "reports": found}))  # noqa: T201 - the output

@@ -70,7 +70,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i in range(4 if speaker else 20):  # labels with fewer than ten clips are not measured
             label = ("happy", "sad")[i % 2]
             name = f"s{speaker}_{i}.wav"
-            voice = speech_like(0.8, rate=16_000, seed=10 * speaker + i)
+            voice = speech_like(0.8, rate=16_000, seed=100 * speaker + i)
             sf.write(voices / name, voice if label == "happy" else np.repeat(voice, 2)[: len(voice)], 16_000)
             gender = ("female", "male")[speaker % 2]
             rows.append({"file_name": name, "label": label, "speaker": f"s{speaker}", "gender": gender})
@@ -203,18 +203,16 @@ def test_a_second_training_starts_from_the_first(made: Path, place: Path) -> Non
         )
 
 
-def test_data_without_a_validation_part_keeps_the_last_weights(made: Path, place: Path) -> None:
-    run.main(
-        task="ask",
-        data=[made / "pictures" / "train"],
-        out="alone",
-        config=configured(place, "ask"),
-        base=str(made / "bases"),
-        overrides=["train.epochs=1"],
-        device="cpu",
-    )
+@pytest.mark.parametrize(("pictures", "chosen_by"), [(10, True), (4, False)])
+def test_data_without_parts_are_parted_unless_they_are_too_few(
+    made: Path, place: Path, pictures: int, chosen_by: bool
+) -> None:
+    write_pictures(place / "plain", train=pictures, validation=0)
+    watch = Stops()
+    run.train(replace(planned(made, place, "alone"), data=(place / "plain" / "train",)), watch=watch)
     assert load("ask", "alone", device="cpu")
-    assert not any("accuracy" in event for event in events(place / "alone"))
+    assert any("accuracy" in event for event in events(place / "alone")) is chosen_by
+    assert any("set aside" in text or "too small" in text for text in watch.said)
 
 
 class Stops(Watch):

@@ -80,7 +80,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for shipped in checkpoints_root().glob("*-base"):
         (folder / "checkpoints" / shipped.name).symlink_to(shipped)
     _photos(folder / "my-photos")
-    _voices(folder / "my-voices")
+    _voices(folder / "my-voices", seed=0)
+    _voices(folder / "other-voices", seed=100)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("MMDEMO_CHECKPOINTS", str(folder / "checkpoints"))
@@ -99,13 +100,13 @@ def _photos(folder: Path) -> None:
     (folder / "captions.jsonl").write_text("".join(rows), encoding="utf-8")
 
 
-def _voices(folder: Path) -> None:
+def _voices(folder: Path, *, seed: int) -> None:
     """Four speakers, two emotions, twelve clips of each and speaker: enough to see that training runs to its end."""
     folder.mkdir()
     rows = ["file_name,label,speaker\n"]
     for number in range(48):
         label, speaker = ("sad", "happy")[number % 2], f"speaker{number % 4}"
-        samples = speech_like(1.5 if label == "sad" else 1.0, seed=number)
+        samples = speech_like(1.5 if label == "sad" else 1.0, seed=seed + number)
         soundfile.write(folder / f"{number:02}.wav", samples * (0.3 if label == "sad" else 1.0), RATE)
         rows.append(f"{number:02}.wav,{label},{speaker}\n")
     (folder / "metadata.csv").write_text("".join(rows), encoding="utf-8")

@@ -57,7 +57,9 @@ def test_result_types_need_numpy_only() -> None:
     assert not _heavy(_modules_after("from mmdemo import AskResult, Card, HeatMap, MmdemoError"))
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["ask", "--help"], ["train", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["ask", "--help"], ["train", "--help"], ["quantize", "--help"], ["--version"]]
+)
 def test_help_is_light(arguments: list[str]) -> None:
     modules = _modules_after(f"from mmdemo.cli import main; assert main({arguments!r}) == 0")
     assert not _heavy(modules)

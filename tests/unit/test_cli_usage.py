@@ -11,7 +11,18 @@ import pytest
 from mmdemo import __version__
 from mmdemo.cli import main
 
-COMMANDS = ("ask", "classify", "caption", "sentiment", "models", "evaluate", "questions", "benchmark", "train")
+COMMANDS = (
+    "ask",
+    "classify",
+    "caption",
+    "sentiment",
+    "models",
+    "evaluate",
+    "questions",
+    "benchmark",
+    "train",
+    "quantize",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from mmdemo.core.config import CheckpointConfig, Scalar
+from mmdemo.core.config import CardText, CheckpointConfig, Scalar
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.words import nearest_name, word_set
 from mmdemo.data.pictures import Say
 from mmdemo.data.read import Dataset
 from mmdemo.models.parts import TextPart, VisionPart
-from mmdemo.nets.speech import SpeechEncoder
+from mmdemo.nets.speech import EmotionNet, SpeechEncoder
 from mmdemo.tasks.tune import Tune
 
 C = TypeVar("C")
@@ -34,12 +34,14 @@ class Bases:
         vision, text: Shared parts; absent where a task does not need them.
         speech: Encoder that a Sentiment network starts from.
         same: Configuration of a checkpoint of the same task that the network starts from; its labels stay.
+        emotion: That checkpoint's network, where the task is Sentiment.
     """
 
     vision: VisionPart | None = None
     text: TextPart | None = None
     speech: SpeechEncoder | None = None
     same: CheckpointConfig | None = None
+    emotion: EmotionNet | None = None
 
     def modules(self) -> dict[str, nn.Module]:
         """Role → network, for what a task takes over."""
@@ -76,7 +78,8 @@ class Prepared:
     """Rows for training and validation, and the configuration of the checkpoint that they make.
 
     ``data`` names what was learned from; ``constants`` are values for buffers of the network, by name: known
-    beforehand, carried along, not learned.
+    beforehand, carried along, not learned. ``ships`` is the checkpoint's configuration where it holds less than what
+    was trained; ``beside`` are parts, by folder name, that are written next to it with their cards if they are missing.
     """
 
     train: Sequence[Any]
@@ -84,6 +87,8 @@ class Prepared:
     config: CheckpointConfig
     constants: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     data: str = ""
+    ships: CheckpointConfig | None = None
+    beside: Mapping[str, tuple[TextPart, CardText]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from mmdemo.core.config import CheckpointConfig
 from mmdemo.core.words import tokenise_caption
 from mmdemo.data import pictures, texts
-from mmdemo.data.pictures import Say
+from mmdemo.data.pictures import Say, Views
 from mmdemo.data.prepare.bases import STOPWORDS, Bases, Net, Prepared, Sources, chosen_options, net_settings
 from mmdemo.data.read import Example
 from mmdemo.data.recipes.picture import read_picture
 from mmdemo.data.recipes.presence import is_absent, keep_company, present
-from mmdemo.nets.shared_space import ClassifyConfig, heights, known_vector
-from mmdemo.tasks.base import grids
-from mmdemo.tasks.classify import ClassifyRow, Trial
+from mmdemo.nets.shared_space import ClassifyConfig
+from mmdemo.tasks.classify import ClassifyRow, Trial, tried
 
 TEMPLATES = ("a photo of a {}", "{}", "a picture of a {}", "there is a {} in the picture")
 """Prompts whose vectors are averaged; the learned projection knows captions, so they read like captions."""
@@ -40,7 +39,7 @@ def prepare_classify(sources: Sources, bases: Bases, net: Net, say: Say | None) 
     Validation rows bring made trials of classification along, by which the finished model is calibrated.
     """
     vision, text = bases.need_vision(), bases.need_text()
-    options = chosen_options(sources.options, mirror=True, known_weight=0.5)
+    options = chosen_options(sources.options, mirror=True, crops=0, known_weight=0.5)
     names = imagenet_names()
     captions = [c for e in sources.train.examples for c in e.captions]
     counts = Counter(w for c in captions for w in set(tokenise_caption(c)) - STOPWORDS)
@@ -65,41 +64,57 @@ def prepare_classify(sources: Sources, bases: Bases, net: Net, say: Say | None) 
     train, held = said(sources.train.examples), said(sources.validation.examples)
     vectors = texts.vectors([t for s in (*train.values(), *held.values()) for t in s], text, say=say)
 
+    groups = _groups((*sources.train.examples, *sources.validation.examples))
+
+    def rows(found: Mapping[Path, tuple[str, ...]], views: Views) -> dict[Path, ClassifyRow]:
+        seen = pictures.seen(found, vision, tune=sources.tune, views=views, pooled=True, say=say)
+        known = {} if sources.tune.frozen_encoder else pictures.imagenet(found, vision, say=say)
+        return {
+            file: ClassifyRow(
+                views=seen[file],
+                texts=tuple(vectors[t] for t in sentences),
+                group=groups.get(file, -1),
+                imagenet=known[file][0] if file in known else None,
+                file=file,
+            )
+            for file, sentences in found.items()
+            if sentences and file in seen
+        }
+
+    validation = rows(held, Views())
+    asked = object_trials({str(file): held[file] for file in validation}, seed=sources.seed)
+    labels = {label for trials in asked for some, _ in trials for label in some}
+    unique = (*dict.fromkeys((*bank, *names, *labels)),)
+    said_of = texts.vectors([p for label in unique for p in prompts(label)], text, exact=True, say=say)
+
     def mean(label: str) -> NDArray[np.float32]:
-        vector = text.vectors(list(prompts(label))).mean(axis=0)
+        vector = np.stack([said_of[prompt] for prompt in prompts(label)]).mean(axis=0)
         unit: NDArray[np.float32] = vector / np.linalg.norm(vector)
         return unit
 
-    text.vectors([p for label in (*bank, *names) for p in prompts(label)])  # in large batches, kept for what follows
-    bank_vectors = np.stack([mean(w) for w in bank])
-    name_vectors = torch.from_numpy(np.stack([mean(n) for n in names]))
-
-    def rows(found: Mapping[Path, tuple[str, ...]], mirror: bool) -> list[ClassifyRow]:
-        seen = pictures.grids(found, vision, mirror=mirror, say=say)
-        return [
-            ClassifyRow(
-                views=tuple(grids([view]).mean(dim=(2, 3))[0].numpy() for view in seen[file]),
-                texts=np.stack([vectors[t] for t in sentences]),
-            )
-            for file, sentences in found.items()
-            if sentences
-        ]
-
-    validation = rows(held, False)
-    asked = object_trials({str(file): s for file, s in held.items() if s}, seed=sources.seed)
-    tried = []
-    for row, trials in zip(validation, asked, strict=True):
-        with torch.inference_mode():
-            chance = vision.trunk.logits(torch.from_numpy(row.views[0])[None].to(vision.device)).softmax(dim=1).cpu()
-        by_names = known_vector(chance, name_vectors)
-        made = []
-        for labels, right in trials:
-            some = np.stack([mean(label) for label in labels])
-            by_head = heights(by_names, torch.from_numpy(some), torch.from_numpy(bank_vectors))[0].numpy()
-            made.append(
-                Trial(known=by_head, labels=some, bank=bank_vectors, weight=float(options["known_weight"]), right=right)
-            )
-        tried.append(dataclasses.replace(row, trials=tuple(made)))
+    means = {label: mean(label) for label in unique}
+    bank_vectors, name_vectors = (np.stack([means[word] for word in some]) for some in (bank, names))
+    heard = pictures.imagenet(validation, vision, say=say)
+    judged = [
+        tried(
+            dataclasses.replace(
+                row,
+                trials=tuple(
+                    Trial(
+                        known=np.zeros(len(some), np.float32),
+                        labels=np.stack([means[label] for label in some]),
+                        bank=bank_vectors,
+                        weight=float(options["known_weight"]),
+                        right=right,
+                    )
+                    for some, right in trials
+                ),
+            ),
+            torch.from_numpy(heard[file][0][None].astype(np.float32)),
+            torch.from_numpy(name_vectors),
+        )
+        for (file, row), trials in zip(validation.items(), asked, strict=True)
+    ]
     config = CheckpointConfig(
         task="classify",
         net={
@@ -115,11 +130,18 @@ def prepare_classify(sources: Sources, bases: Bases, net: Net, say: Say | None) 
     )
     net_settings(ClassifyConfig, config.net)
     return Prepared(
-        train=rows(train, bool(options["mirror"])),
-        validation=tried,
+        train=list(rows(train, Views.of(options)).values()),
+        validation=judged,
         config=config,
-        constants={"names": name_vectors.numpy(), "bank": bank_vectors},
+        constants={"names": name_vectors, "bank": bank_vectors},
     )
+
+
+def _groups(examples: Sequence[Example]) -> dict[Path, int]:
+    """Picture → number of its label, where labels are all that is known of the pictures."""
+    labels = {e.file: e.label for e in examples if e.file is not None and e.label and not e.captions}
+    numbers = {label: i for i, label in enumerate(sorted(set(labels.values())))}
+    return {file: numbers[label] for file, label in labels.items()}
 
 
 def imagenet_names() -> tuple[str, ...]:

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mmdemo.core.config import CheckpointConfig
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import EMOTIONS
+from mmdemo.data import clips
 from mmdemo.data.pictures import Say
 from mmdemo.data.prepare.bases import Bases, Net, Prepared, Sources, chosen_options, net_settings
 from mmdemo.data.read import Example
-from mmdemo.media.audio import load_sound
-from mmdemo.media.speech import prepare_speech
-from mmdemo.nets.speech import SpeechConfig
-from mmdemo.tasks.sentiment import SentimentRow
+from mmdemo.nets.speech import EmotionNet, SpeechConfig
+from mmdemo.tasks.sentiment import SentimentRow, SentimentTask
 
 
 def prepare_sentiment(sources: Sources, bases: Bases, net: Net, say: Say | None) -> Prepared:
-    """A row per clip that holds speech, prepared as in serving; the largest corpus may be repeated."""
-    options = chosen_options(sources.options, repeat_largest=1)
+    """A row per clip that holds speech, prepared as in serving; the largest corpus may be repeated.
+
+    Where the encoder stays as it is, rows bring what it hears of the clip, and of ``views`` changed ones in training.
+    """
+    options = chosen_options(sources.options, repeat_largest=1, views=0)
+    if options["views"] < 0:
+        raise MmdemoError("data.views must not be below 0", f"it is {options['views']}")
     there = {e.label for e in sources.train.examples if e.label}
     labels = bases.labels([label for label in EMOTIONS if label in there] + sorted(there - set(EMOTIONS)))
     index = {label: i for i, label in enumerate(labels)}
@@ -28,28 +36,53 @@ def prepare_sentiment(sources: Sources, bases: Bases, net: Net, say: Say | None)
     if unknown:
         raise MmdemoError(f"The label {unknown[0]} is in validation only", "nothing could be learned of it")
 
+    config = CheckpointConfig(task="sentiment", net={**bases.net(net), "labels": len(labels)}, labels=labels)
+    net_settings(SpeechConfig, config.net)
+    listener = _listener(config, bases) if sources.tune.frozen_encoder else None
+
     def rows(examples: Sequence[Example], learning: bool) -> list[SentimentRow]:
-        found: list[SentimentRow] = []
-        for i, e in enumerate(examples):
-            if e.file is not None and e.label:
-                try:
-                    samples = prepare_speech(load_sound(e.file))
-                except MmdemoError as error:
-                    raise MmdemoError(f"{e.file.name}: {error.what}", error.why, error.try_this) from None
-                if len(samples):
-                    found.append(SentimentRow(samples=samples, label=index[e.label], learning=learning))
-            if say is not None:
-                say("clips", i + 1, len(examples))
-        return found
+        told = [(e.file, index[e.label]) for e in examples if e.file is not None and e.label]
+        found = clips.clips([file for file, _ in told], say=say)
+        heard: Mapping[Path, tuple[NDArray[np.float32], ...]] = {}
+        if listener is not None:
+            heard = clips.features(found, listener, views=int(options["views"]) if learning else 0, say=say)
+        return [
+            SentimentRow(samples=found[file], label=label, learning=learning, features=heard.get(file, ()))
+            for file, label in told
+            if file in found
+        ]
 
     # the corpus that is measured counts more than those that broaden it
     corpora = Counter(e.file.parent for e in sources.train.examples if e.file is not None)
     largest = corpora.most_common(1)[0][0] if corpora else None
     often = [e for e in sources.train.examples if e.file is not None and e.file.parent == largest]
     train = rows(sources.train.examples, True) + rows(often, True) * (int(options["repeat_largest"]) - 1)
-    config = CheckpointConfig(task="sentiment", net={**bases.net(net), "labels": len(labels)}, labels=labels)
-    net_settings(SpeechConfig, config.net)
     return Prepared(train=train, validation=rows(sources.validation.examples, False), config=config)
+
+
+def _listener(config: CheckpointConfig, bases: Bases) -> EmotionNet | None:
+    """The network as the run starts with it, whose encoder and pooling stay; None where there is nothing to start from.
+
+    Raises:
+        MmdemoError: What the run starts from does not fit the network.
+    """
+    task = SentimentTask()
+    if bases.emotion is None and bases.speech is None:
+        return None
+    net = task.build(config)
+    try:
+        if bases.emotion is not None:
+            net.encoder.load_state_dict(bases.emotion.encoder.state_dict(), strict=True)
+            net.pooling.load_state_dict(bases.emotion.pooling.state_dict(), strict=True)
+        else:
+            task.start(net, bases.modules())
+    except (RuntimeError, KeyError) as error:
+        raise MmdemoError(
+            "The base does not fit the network that the configuration describes",
+            str(error).strip().splitlines()[-1].strip().rstrip("."),
+            "For Sentiment, distil a speech encoder first: train speech",
+        ) from None
+    return net.eval().requires_grad_(False)
 
 
 def prepare_speech_encoder(sources: Sources, bases: Bases, net: Net, say: Say | None) -> Prepared:

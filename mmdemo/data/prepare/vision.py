@@ -7,17 +7,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-
-from mmdemo.core.config import CheckpointConfig
+from mmdemo.core.config import CardText, CheckpointConfig
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.words import OPEN, normalize_answer, question_kind, tokenise_caption
 from mmdemo.data import pictures, texts
-from mmdemo.data.pictures import Say
+from mmdemo.data.pictures import Say, Views
 from mmdemo.data.prepare.bases import STOPWORDS, Bases, Net, Prepared, Sources, chosen_options, net_settings
 from mmdemo.data.read import Example
 from mmdemo.nets.vision import VisionConfig
 from mmdemo.tasks.vision import VisionRow
+
+TEXT_CARD = CardText(
+    summary="Text encoder (all-MiniLM-L6-v2) in int8; shared by Ask and Classify, not served by itself.",
+    licence="apache-2.0",
+    bases=("sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0), weights as published, rounded to int8 by row",),
+    limits=("English only.",),
+)
+"""Of the text encoder, which a trunk brings along."""
 
 LEAST = 5
 """Pictures whose captions must hold a word before it is learned."""
@@ -26,7 +32,7 @@ LEAST = 5
 def prepare_vision(sources: Sources, bases: Bases, net: Net, say: Say | None) -> Prepared:
     """A row per picture: its features below the cut, the sentences said of it, its words and the teacher's logits."""
     vision, text = bases.need_vision(), bases.need_text()
-    options = chosen_options(sources.options, words=1000, mirror=True)
+    options = chosen_options(sources.options, words=1000, mirror=True, crops=0)
     said = {id(e): _sentences(e) for e in (*sources.train.examples, *sources.validation.examples)}
     by_file = _merge(sources.train.examples, said)
     held = _merge([e for e in sources.validation.examples if e.captions], said)
@@ -39,18 +45,20 @@ def prepare_vision(sources: Sources, bases: Bases, net: Net, say: Say | None) ->
     net_settings(VisionConfig, settings)
     vectors = texts.vectors([t for s in (*by_file.values(), *held.values()) for t in s.all()], text, say=say)
 
-    def rows(found: Mapping[Path, _Said], mirror: bool) -> list[VisionRow]:
-        below = pictures.stems(found, vision, mirror=mirror, say=say)
+    def rows(found: Mapping[Path, _Said], views: Views) -> list[VisionRow]:
+        below = pictures.seen(found, vision, tune=sources.tune, views=views, say=say)
         teacher = pictures.imagenet(found, vision, say=say)
         return [
             VisionRow(
-                stems=below[file],
-                texts=np.stack([vectors[t] for t in said.all()]),
+                views=below[file],
+                texts=tuple(vectors[t] for t in said.all()),
                 words=tuple(sorted({index[w] for t in said.all() for w in tokenise_caption(t) if w in index})),
                 complete=bool(said.captions),
                 teacher=teacher[file][0],
+                file=file,
             )
             for file, said in found.items()
+            if file in below
         ]
 
     config = CheckpointConfig(
@@ -60,7 +68,15 @@ def prepare_vision(sources: Sources, bases: Bases, net: Net, say: Say | None) ->
         settings={"text_width": text.encoder.config.width},
         parts={"text": text.reference()},
     )
-    return Prepared(train=rows(by_file, bool(options["mirror"])), validation=rows(held, False), config=config)
+    return Prepared(
+        train=rows(by_file, Views.of(options)),
+        validation=rows(held, Views()),
+        config=config,
+        ships=CheckpointConfig(
+            task="vision", net={k: v for k, v in settings.items() if k in asdict(vision.trunk.config)}
+        ),
+        beside={"text-base": (text, TEXT_CARD)},
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.models.conftest import root, written
+
+__all__ = ["root", "table", "written"]
+
 Rows = Sequence[Mapping[str, object]]
 MakeTable = Callable[..., Path]
 

@@ -115,8 +115,10 @@ def test_split_by_group_leaves_no_part_empty(tmp_path: Path) -> None:
 
 def test_leaks_are_found_by_group_and_by_content(tmp_path: Path) -> None:
     examples = made(tmp_path)
-    assert leaks({"a": examples[:1], "b": examples[1:2]}) == ("1 files are in both a and b, for example 1.png",)
-    assert leaks({"a": examples[40:41], "b": examples[46:47]}) == ("1 groups are in both a and b, for example g4",)
+    assert leaks({"a": examples[:1], "b": examples[1:2]}) == ("1 file is in both a and b, for example 1.png",)
+    assert leaks({"a": examples[40:41], "b": examples[46:47]}) == (
+        "1 speaker or group is in both a and b, for example g4",
+    )
     assert leaks({"a": examples[20:21], "b": examples[22:23]}) == ()
 
 

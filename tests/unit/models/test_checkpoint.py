@@ -51,17 +51,25 @@ def test_what_was_written_comes_back(tmp_path: Path) -> None:
 
 def test_eight_bits_stay_within_their_bound() -> None:
     state = {
-        "matrix": torch.randn(5, 40) * torch.tensor([[1e-6], [1e-2], [1.0], [30.0], [0.0]]),
-        "vector": torch.randn(7),
+        "matrix": torch.randn(5, 4000) * torch.tensor([[1e-6], [1e-2], [1.0], [30.0], [0.0]]),
+        "filters": torch.randn(64, 40, 3, 3) * torch.rand(64, 1, 1, 1),
+        "vector": torch.randn(20_000),
+        "small": torch.randn(100, 100),
+        "depthwise": torch.randn(1000, 1, 5, 5),
     }
     packed = checkpoint.pack(state, int8=True)
-    assert packed["matrix"].dtype == torch.int8
     back = checkpoint.unpack(packed)
-    step = state["matrix"].abs().amax(dim=1, keepdim=True).clamp(min=127e-7) / 127
-    # half a step of rounding, and what the scale loses in fp16
-    assert bool(((back["matrix"] - state["matrix"]).abs() <= step * (0.5 + 127 * 2**-11) + 1e-5).all())
-    assert torch.equal(back["vector"], state["vector"].half().float())
     assert back.keys() == state.keys()
+    for name in ("matrix", "filters"):
+        assert packed[name].dtype == torch.int8
+        assert packed[name + checkpoint.SCALE].numel() == len(state[name])
+        step = state[name].flatten(1).abs().amax(dim=1).clamp(min=127e-7) / 127
+        # half a step of rounding, and what the scale loses in fp16
+        error = (back[name] - state[name]).flatten(1).abs().amax(dim=1)
+        assert bool((error <= step * (0.5 + 127 * 2**-11) + 1e-5).all()), name
+        assert not torch.equal(back[name], state[name])
+    for name in ("vector", "small", "depthwise"):  # what saves nothing, or costs too much
+        assert torch.equal(back[name], state[name].half().float()), name
 
 
 def test_a_second_writing_replaces_the_first_and_keeps_the_run(tmp_path: Path) -> None:
@@ -161,3 +169,49 @@ def test_damaged_figures_are_refused(folder: Path, text: str) -> None:
     (folder / "metrics.json").write_text(text)
     with pytest.raises(MmdemoError, match=r"mine cannot be loaded: its metrics.json is not valid"):
         checkpoint.read_metrics(folder)
+
+
+@pytest.mark.parametrize("moved", ["trainer", "folder"])
+def test_a_kill_while_it_is_put_in_place_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: str
+) -> None:
+    """Killed right after the run's notes have moved over, or right after the old folder has been set aside."""
+    folder = tmp_path / "c"
+    checkpoint.write(folder, CONFIG, checkpoint.pack(made().state_dict()))
+    (folder / "trainer").mkdir()
+    (folder / "trainer" / "events.jsonl").write_text("{}\n")
+    fresh = made()
+
+    class Killed(BaseException):
+        pass
+
+    rename = Path.rename
+
+    def die(self: Path, target: Path) -> Path:
+        found = rename(self, target)
+        if self.name == {"trainer": "trainer", "folder": "c"}[moved]:
+            raise Killed
+        return found
+
+    monkeypatch.setattr(Path, "rename", die)
+    with pytest.raises(Killed):
+        checkpoint.write(folder, CONFIG, checkpoint.pack(fresh.state_dict()))
+    monkeypatch.undo()
+    assert not (folder / "trainer").exists()
+    checkpoint.recover(folder)
+    assert (folder / "trainer" / "events.jsonl").exists()
+    net = made()
+    checkpoint.load_weights(net, folder)
+    torch.testing.assert_close(net.state_dict(), fresh.state_dict(), atol=2e-3, rtol=2e-3)
+    assert [place.name for place in tmp_path.iterdir()] == ["c"]
+    checkpoint.recover(folder)  # nothing is left to do
+    assert (folder / "trainer").exists()
+
+
+def test_what_completes_a_checkpoint_comes_before_it_can_be_seen(tmp_path: Path) -> None:
+    def complete(place: Path) -> None:
+        assert not (tmp_path / "c").exists()
+        (place / "probe.json").write_text("{}")
+
+    checkpoint.write(tmp_path / "c", CONFIG, checkpoint.pack(made().state_dict()), complete=complete)
+    assert (tmp_path / "c" / "probe.json").exists()

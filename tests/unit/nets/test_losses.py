@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from mmdemo.nets.losses import clip_loss, distillation, soft_cross_entropy, word_loss
+from mmdemo.nets.losses import clip_loss, distillation, feature_distillation, soft_cross_entropy, word_loss
 
 LOG_2 = math.log(2)
 
@@ -35,6 +35,30 @@ def test_distillation() -> None:
     teacher, student = torch.tensor([[0.0, 2 * math.log(3.0)]]), torch.zeros(1, 2)
     divergence = 0.25 * math.log(0.5) + 0.75 * math.log(1.5)
     assert float(distillation(student, teacher, temperature=2.0)) == pytest.approx(4 * divergence)
+
+
+def test_distillation_where_the_teacher_has_no_opinion() -> None:
+    student = torch.tensor([[0.0, 50.0, 0.0]])
+    teacher = torch.tensor([[0.0, -torch.inf, 2 * math.log(3.0)]])
+    divergence = 0.25 * math.log(0.5) + 0.75 * math.log(1.5)
+    assert float(distillation(student, teacher, temperature=2.0)) == pytest.approx(4 * divergence)
+    assert float(distillation(student, torch.full((1, 3), -torch.inf))) == 0
+
+
+def test_feature_distillation() -> None:
+    torch.manual_seed(0)
+    teacher = torch.randn(3, 5, 4, 4)
+    wanted = torch.nn.functional.layer_norm(teacher.movedim(1, 3), (5,)).movedim(3, 1)
+    taught = torch.tensor([True, True, False])
+    assert float(feature_distillation(wanted, teacher, taught)) == pytest.approx(0, abs=1e-6)
+    # normalised cells have mean 0 and variance 1; the last row does not count
+    assert float(feature_distillation(torch.zeros(3, 5, 4, 4), teacher, taught)) == pytest.approx(1, abs=1e-3)
+    assert float(feature_distillation(wanted + taught[:, None, None, None], teacher, taught)) == pytest.approx(
+        1, abs=1e-3
+    )
+    assert float(feature_distillation(wanted, teacher, torch.zeros(3, dtype=torch.bool))) == 0
+    small = feature_distillation(torch.zeros(3, 5, 2, 2), teacher, taught)  # a larger grid is averaged
+    assert float(small) == pytest.approx(1, abs=1e-3)
 
 
 def test_word_loss() -> None:

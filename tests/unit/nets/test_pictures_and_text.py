@@ -29,12 +29,12 @@ def test_stem_and_grid_are_the_library_cut_in_two(trunk: PictureTrunk) -> None:
 
 def test_words_are_found_in_some_cell(trunk: PictureTrunk) -> None:
     tuner = VisionTuner(trunk, text_width=8, words=3, hidden=16).eval()
-    stem = trunk.stem(torch.randn(2, 3, 64, 64))
-    out = tuner(stem)
+    grid = trunk(torch.randn(2, 3, 64, 64))
+    out = tuner(grid)
     assert out.text.shape == (2, 8)
     assert out.imagenet.shape == (2, 1000)
     torch.testing.assert_close(out.text.norm(dim=1), torch.ones(2))
-    in_cell = tuner.words(trunk.grid(stem)).flatten(2).sigmoid()  # (B, V, G * G)
+    in_cell = tuner.words(grid).flatten(2).sigmoid()  # (B, V, G * G)
     torch.testing.assert_close(out.words.sigmoid(), 1 - (1 - in_cell).prod(dim=2), atol=1e-5, rtol=1e-3)
 
 

@@ -180,6 +180,16 @@ def test_base_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         SpeechEncoder(width=8, heads=3, layers=1, inner=16, mel_bins=4)
 
 
+def test_learned_standards_stand_still_in_training() -> None:
+    data = torch.randn(40, 5) * 3 + 1
+    standard = RunningStandard(5).train()
+    standard.learn(data)
+    before = standard.mean.clone()
+    standard(data[:7] + 5)
+    assert torch.equal(standard.mean, before)
+    torch.testing.assert_close(standard(data).std(0, correction=0), torch.ones(5), atol=1e-3, rtol=1e-3)
+
+
 def test_running_standard_follows_the_batches_and_stands_still_outside_training() -> None:
     generator = torch.Generator().manual_seed(0)
     data = 3.0 + 2.0 * torch.randn(40, 8, 5, generator=generator)

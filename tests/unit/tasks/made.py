@@ -20,16 +20,18 @@ def _unit(random: np.random.Generator, *shape: int) -> np.ndarray:
     return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
 
 
-def ask_rows() -> list[AskRow]:
-    """Two questions of different length about each picture; the answer depends on both."""
+def ask_rows(*, words: bool = False) -> list[AskRow]:
+    """Two questions of different length about each picture, as states or as words; the answer depends on both."""
     random = np.random.default_rng(0)
     grids = random.integers(0, 256, (COUNT, 6, 2, 2), dtype=np.uint8)
     questions = [random.normal(size=(length, 12)).astype(np.float16) for length in (3, 5)]
+    if words:
+        questions = [np.array(question, np.int64) for question in ((1, 2, 3), (4, 2, 0, 3, 5))]
     return [
         AskRow(
             views=(grids[i],),
             questions=tuple(
-                Asked(states=states, target={(i + q) % 4: 1.0}, right={(i + q) % 4: 1.0})
+                Asked(tokens=states, target={(i + q) % 4: 1.0}, right={(i + q) % 4: 1.0})
                 for q, states in enumerate(questions)
             ),
             learning=True,
@@ -72,7 +74,7 @@ def vision_rows() -> list[VisionRow]:
     random = np.random.default_rng(4)
     return [
         VisionRow(
-            stems=(random.normal(size=(120, 4, 4)).astype(np.float16),),
+            views=(random.normal(size=(120, 4, 4)).astype(np.float16),),
             texts=_unit(random, 1, 8),
             words=(i % 3,),
             complete=i % 2 == 0,

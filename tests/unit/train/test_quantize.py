@@ -17,11 +17,11 @@ from mmdemo.cli.program import main
 from mmdemo.core.config import Calibration, CardText, CheckpointConfig
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import Metric
-from mmdemo.models import checkpoint, list_models, load, probe
+from mmdemo.models import checkpoint, list_models, load, probe, registry
 from mmdemo.models.loading import read
 from mmdemo.nets.speech import EmotionNet, SpeechConfig, SpeechEncoder
 from mmdemo.train.publish import finish
-from mmdemo.train.quantize import MADE_FROM, find_source, quantize
+from mmdemo.train.quantize import MADE_FROM, quantize
 from tests.small_bases import write_pictures
 from tests.unit.models.conftest import SENTIMENT, change_config
 
@@ -113,6 +113,9 @@ def test_figures_are_measured_again_and_compared(root: Path, tmp_path: Path) -> 
     assert {row["data"] for row in metrics["metrics"]} == {"pictures/validation"}
     assert all(row["value"] == pytest.approx(measured["after"][row["name"]], abs=1e-6) for row in metrics["metrics"])
     assert [card.id for card in list_models("ask")] == ["ask-base", "small"]
+    (few,) = made_small(source, "small", data=[pictures], limit=3)["measured"]  # type: ignore[misc]
+    assert few["n"] == 3
+    assert "3 examples spread evenly over the data" in (root / "small" / "README.md").read_text()
 
 
 def test_parts_are_made_smaller_without_a_probe(root: Path) -> None:
@@ -162,8 +165,8 @@ def test_other_checkpoints_are_never_replaced(root: Path) -> None:
 
 def test_an_unknown_model_is_answered_with_the_nearest(root: Path) -> None:
     with pytest.raises(MmdemoError, match=r"no model 'vision-bsae'.*Did you mean vision-base"):
-        find_source("vision-bsae")
-    assert find_source("caption-base") == root / "caption-base"
+        registry.find_any("vision-bsae")
+    assert registry.find_any("caption-base") == root / "caption-base"
     (root / "ask-base" / checkpoint.WEIGHTS).write_bytes(b"nothing")
     with pytest.raises(MmdemoError, match="ask-base cannot be loaded"):
         made_small(root / "ask-base", "small")

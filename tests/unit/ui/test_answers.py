@@ -88,6 +88,13 @@ def test_ask_shows_the_newest_first_and_keeps_the_earlier() -> None:
     assert "not sure" not in html
 
 
+def test_what_an_answer_relied_on_is_shown_where_the_network_says_so() -> None:
+    told = an_answer(weights={"image": 0.62, "question": 0.38})
+    assert "It relied on: picture 62 %, question 38 %" in answers.ask([told], limit="", notes=(), language="en")
+    assert "判断依据：图片 62 %, 问题 38 %" in answers.ask([told], limit="", notes=(), language="zh")
+    assert "relied on" not in answers.ask([an_answer()], limit="", notes=(), language="en")
+
+
 def test_doubt_is_said_in_words() -> None:
     assert "more often wrong" in answers.ask([an_answer(sure=False)], limit="", notes=(), language="en")
     assert "没有把握" in answers.ask([an_answer(sure=False)], limit="", notes=(), language="zh")

@@ -1,0 +1,81 @@
+"""LoRA: low-rank matrices beside the encoder's own, learned in their place and folded into them in the end.
+
+Hu et al. 2022, "LoRA: Low-Rank Adaptation of Large Language Models", https://arxiv.org/abs/2106.09685; the layers are
+peft's. A run holds the matrices as tensors of their own, so that its state can be saved and resumed; a checkpoint does
+not know them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+
+from mmdemo.core.errors import MmdemoError
+from mmdemo.tasks.base import HEAD, Task
+
+
+def add_lora(task: Task[Any, Any], net: nn.Module, *, rank: int, alpha: float) -> None:
+    """Put matrices beside the encoder's, in place; the head and they are trained, all else is frozen.
+
+    They stand beside linear layers and full or pointwise convolutions. Depthwise convolutions, whose filters have no
+    ranks to speak of, are left out, and so are layers with paddings of their own (timm's ``Conv2dSame``), whose forward
+    peft does not know. At first the product is 0, so that the network says what it said before. The draw comes from
+    torch's generator.
+
+    Args:
+        rank: Of the product; at most the layer's own.
+        alpha: The product counts ``alpha / rank`` times.
+
+    Raises:
+        MmdemoError: The encoder has no such layer.
+    """
+    from peft import LoraConfig, inject_adapter_in_model  # slow to import
+
+    learning = {name for name, parameter in net.named_parameters() if parameter.requires_grad}
+    heads = {name for name in learning if task.depth(net, name) == HEAD}
+    places = [
+        name
+        for name, module in net.named_modules()
+        if _fits(module) and f"{name}.weight" in learning and task.depth(net, f"{name}.weight") > HEAD
+    ]
+    if not places:
+        raise MmdemoError(
+            f"LoRA has no place in {task.name}", "its encoder stays outside the network", "Use train.tune=head"
+        )
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,  # type: ignore[arg-type]  # peft divides by the rank, whatever it is
+        lora_dropout=0.0,
+        bias="none",
+        target_modules="|".join(re.escape(place) for place in places),
+    )
+    inject_adapter_in_model(config, net)
+    for name, parameter in net.named_parameters():
+        parameter.requires_grad_(name in heads or ".lora_" in name)
+
+
+def merge_lora(net: nn.Module) -> None:
+    """Fold the products into the weights, in place; modules and names are as before :func:`add_lora`."""
+    for name, layer in list(_layers(net)):
+        layer.merge()
+        base = layer.get_base_layer()
+        base.requires_grad_(True)
+        parent, _, child = name.rpartition(".")
+        setattr(net.get_submodule(parent), child, base)
+    if hasattr(net, "peft_config"):
+        del net.peft_config
+
+
+def _fits(module: nn.Module) -> bool:
+    if type(module) is nn.Conv2d:
+        return module.groups == 1
+    return type(module) is nn.Linear
+
+
+def _layers(net: nn.Module) -> Iterator[tuple[str, Any]]:
+    from peft.tuners.lora import LoraLayer
+
+    return ((name, module) for name, module in net.named_modules() if isinstance(module, LoraLayer))
