@@ -24,13 +24,14 @@ from tests.sounds import RATE, speech_like
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+TRAINING = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 APP_FLAGS = ("--host", "--port", "--device", "--share", "--auth", "--public", "--mcp")
 ADDRESS = "http://127.0.0.1:7860"
 
 
 def blocks(language: str) -> list[str]:
-    """The README's code blocks in one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+    """The code blocks in one language, of the README and then of what it leads to."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README + TRAINING, flags=re.MULTILINE | re.DOTALL)
 
 
 COMMANDS = [line for block in blocks("bash") for line in block.splitlines() if line.strip()]
@@ -50,6 +51,7 @@ SHORTER = {
     "train": ["--set", "train.epochs=1"],
     "benchmark": ["--n", "1"],
     "evaluate": ["--limit", "20"],
+    "quantize": ["--limit", "20"],
 }
 """What a test adds to a command so that it takes seconds; the rest is run as it is written."""
 
@@ -80,6 +82,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for shipped in checkpoints_root().glob("*-base"):
         (folder / "checkpoints" / shipped.name).symlink_to(shipped)
     _photos(folder / "my-photos")
+    (folder / "my-questions").mkdir()
+    _questions(folder / "my-questions")
     _voices(folder / "my-voices", seed=0)
     _voices(folder / "other-voices", seed=100)
     with pytest.MonkeyPatch.context() as patch:
@@ -100,6 +104,14 @@ def _photos(folder: Path) -> None:
     (folder / "captions.jsonl").write_text("".join(rows), encoding="utf-8")
 
 
+def _questions(folder: Path) -> None:
+    rows = ["file_name,question,answer\n"]
+    for number, picture in enumerate(sorted((ROOT / "mmdemo" / "ui" / "examples").glob("*.jpg"))):
+        shutil.copy(picture, folder / picture.name)
+        rows.append(f"{picture.name},What is this?,{('a cat', 'a rocket')[number % 2]}\n")
+    (folder / "questions.csv").write_text("".join(rows), encoding="utf-8")
+
+
 def _voices(folder: Path, *, seed: int) -> None:
     """Four speakers, two emotions, twelve clips of each and speaker: enough to see that training runs to its end."""
     folder.mkdir()
@@ -117,9 +129,10 @@ def _voices(folder: Path, *, seed: int) -> None:
 def test_command_runs(command: str, capfd: pytest.CaptureFixture[str]) -> None:
     """In the order of the README, since some use what an earlier one made."""
     arguments = shlex.split(command.replace("$MMDEMO_DATA", str(data_root())))[3:]
+    shorter = SHORTER.get(arguments[0], [])
     if "$MMDEMO_DATA" in command and not data_root().is_dir():
         pytest.skip("the public data sets are not beside this checkout")
-    code = main([*arguments, *SHORTER.get(arguments[0], [])])
+    code = main([*arguments, *([] if "--check" in arguments or arguments[1:2] == ["train"] else shorter)])
     captured = capfd.readouterr()
     assert code == 0, captured.err
     assert "Traceback" not in captured.err
@@ -219,7 +232,7 @@ def test_results_table_is_the_checkpoints_own() -> None:
     assert found[1].strip() == done.stdout.strip(), "run: python scripts/results_table.py --write"
 
 
-@pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README))
+@pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README + TRAINING))
 def test_link_leads_somewhere(target: str) -> None:
     assert not target.startswith(("http:", "https:")), "nothing to check offline, so nothing to link to"
     assert (ROOT / target).exists()
