@@ -113,12 +113,16 @@ def _benchmark_train(n: int, device: str, *, as_json: bool) -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("what", "n", "median", "least to most", "", "wanted"):
+    for column in ("what", "n", "median", "least to most", "wanted"):
         table.add_column(column, justify="right" if column in {"n", "median", "least to most"} else "left")
     for row in rows:
-        spread = f"{row.low:.3g} to {row.high:.3g}"
-        table.add_row(Text(row.what), str(row.n), f"{row.value:.3g}", spread, row.unit, row.wanted)
+        spread = f"{_short(row.low)} to {_short(row.high)}"
+        table.add_row(Text(row.what), str(row.n), f"{_short(row.value)} {row.unit}", spread, row.wanted)
     console().print(table)
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}" if value < 10 else f"{value:.1f}"
 
 
 # ---------------------------------------------------------------- reports

@@ -20,4 +20,5 @@ class MmdemoError(Exception):
 
     def __str__(self) -> str:
         head = f"{self.what}: {self.why}." if self.why else f"{self.what}."
-        return f"{head} {self.try_this}." if self.try_this else head
+        end = "?" if self.try_this.startswith("Did you mean") else "."
+        return f"{head} {self.try_this}{end}" if self.try_this else head

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -55,10 +55,15 @@ def pack(state: Mapping[str, Tensor], *, int8: bool = False) -> dict[str, Tensor
 
     A row is what makes one output: a filter of a convolution is one. Small matrices stay in fp16, and so do vectors
     (biases, norms, running statistics).
+
+    Raises:
+        MmdemoError: A tensor holds what is no number, or is too large for fp16.
     """
     packed: dict[str, Tensor] = {}
     for name, tensor in state.items():
         value = tensor.detach().cpu()
+        if value.is_floating_point() and not bool(torch.isfinite(value.half()).all()):
+            raise MmdemoError("The checkpoint cannot be saved", f"tensor {name} holds values that are no numbers")
         if int8 and _is_large(value):
             rows = tuple(range(1, value.ndim))
             scale = (value.float().abs().amax(dim=rows, keepdim=True) / 127).clamp(min=1e-7).half()
@@ -146,6 +151,10 @@ def weights_hash(folder: Path) -> str:
 # ---------------------------------------------------------------- folders
 
 
+OWN = frozenset({"config.json", WEIGHTS, "tokenizer.json", "probe.json", "metrics.json", "README.md"})
+"""What a checkpoint is made of. Whatever else lies in its folder is somebody's, and stays."""
+
+
 def write(
     folder: Path,
     config: CheckpointConfig,
@@ -153,20 +162,27 @@ def write(
     *,
     extra: Mapping[str, str] | None = None,
     complete: Callable[[Path], None] | None = None,
-    keep: Sequence[str] = ("trainer",),
+    aside: Path | None = None,
 ) -> None:
     """Write a checkpoint beside its place, flush it to disk, then rename it into place.
 
     Args:
+        folder: Where it goes. Of what lies there only an older checkpoint's own files are replaced.
         extra: Further text files by name (tokenizer.json, probe.json, metrics.json, README.md).
         complete: Adds what needs the checkpoint to be loaded (probe, card), before anybody can see it.
-        keep: Entries of an older folder of the same name that move over into the new one.
+        aside: A folder below ``folder`` that the older checkpoint's files move to; None removes them.
+
+    Raises:
+        MmdemoError: The disk is full, or something else is in the way.
     """
-    fresh = folder.with_name(folder.name + ".part")
+    recover(folder)
+    fresh = _fresh(folder)
+    if folder.is_file() or (fresh.exists() and (not fresh.is_dir() or _others(fresh))):
+        raise MmdemoError(f"{folder.name} cannot be saved", f"{folder if folder.is_file() else fresh} is in the way")
     if fresh.exists():
         shutil.rmtree(fresh)
-    fresh.mkdir(parents=True)
     try:
+        fresh.mkdir(parents=True)
         save_file(dict(packed), fresh / WEIGHTS, metadata={"format": "pt"})
         for name, text in {"config.json": config.to_json(), **(extra or {})}.items():
             (fresh / name).write_text(text, encoding="utf-8")
@@ -179,27 +195,42 @@ def write(
     except (OSError, SafetensorError) as error:  # the library says a full disk in words of its own
         shutil.rmtree(fresh, ignore_errors=True)
         raise MmdemoError(f"{folder.name} cannot be saved", str(error), "Free some space and save again") from None
-    if folder.exists():
-        for name in keep:
-            if (folder / name).exists() and not (fresh / name).exists():
-                (folder / name).rename(fresh / name)
-    _put_in_place(fresh, folder)
+    _put_in_place(fresh, folder, None if aside is None else aside.relative_to(folder))
 
 
-def _put_in_place(fresh: Path, folder: Path) -> None:
-    old = folder.with_name(folder.name + ".old")
+def recover(folder: Path) -> None:
+    """Finish what :func:`write` was interrupted in: a fresh folder that others' files have moved to is whole."""
+    fresh = _fresh(folder)
+    if (fresh / WEIGHTS).is_file() and (fresh / "config.json").is_file() and _others(fresh):
+        _put_in_place(fresh, folder, None)
+
+
+def _fresh(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".part")
+
+
+def _others(folder: Path) -> list[Path]:
+    return sorted(entry for entry in folder.iterdir() if entry.name not in OWN)
+
+
+def _put_in_place(fresh: Path, folder: Path, aside: Path | None) -> None:
+    """What is not the checkpoint's moves over first; the old folder then holds nothing but an old checkpoint."""
+    old = folder.with_name(f"{folder.name}.{os.getpid()}.old")
     if folder.exists():
-        shutil.rmtree(old, ignore_errors=True)
+        for entry in _others(folder):
+            if not (fresh / entry.name).exists():
+                entry.rename(fresh / entry.name)
         folder.rename(old)
     fresh.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def recover(folder: Path, *, kept: str = "trainer") -> None:
-    """Finish what :func:`write` was interrupted in: a fresh folder that holds what is kept is whole."""
-    fresh = folder.with_name(folder.name + ".part")
-    if (fresh / kept).exists() and not (folder / kept).exists():
-        _put_in_place(fresh, folder)
+    if aside is not None and old.exists():
+        (folder / aside).mkdir(parents=True, exist_ok=True)
+        for name in OWN:
+            if (old / name).exists():
+                (old / name).rename(folder / aside / name)
+    for name in OWN:
+        (old / name).unlink(missing_ok=True)
+    if old.exists() and not any(old.iterdir()):
+        old.rmdir()
 
 
 def _fsync(file: Path) -> None:

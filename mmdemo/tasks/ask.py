@@ -151,7 +151,7 @@ class AskTask:
         target[batch["target_at"][:, 0], batch["target_at"][:, 1]] = batch["target"]
         return mixed(soft_cross_entropy(logits, target, smoothing=how.smoothing), logits, batch, how)
 
-    def items(self, batch: Batch) -> Tensor:
+    def items(self, net: Fusion, batch: Batch) -> Tensor:
         return batch["target"].sum()  # the shares of a question sum to 1
 
     def outputs(self, net: Fusion, batch: Batch) -> list[NDArray[np.float32]]:

@@ -79,7 +79,7 @@ class Task(Protocol[Net, Row]):
         """A scalar, the mean over the batch's items."""
         ...
 
-    def items(self, batch: Batch) -> Tensor:
+    def items(self, net: Net, batch: Batch) -> Tensor:
         """How many items the loss is the mean of (words, questions, clips), a scalar: means add up by it."""
         ...
 

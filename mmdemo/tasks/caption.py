@@ -104,8 +104,8 @@ class CaptionTask:
             logits.flatten(0, 1).float(), target.flatten(), ignore_index=PAD, label_smoothing=how.smoothing
         )
 
-    def items(self, batch: Batch) -> Tensor:
-        return (_taught(batch["words"]) != PAD).sum().float()
+    def items(self, net: CaptionDecoder, batch: Batch) -> Tensor:
+        return (_taught(batch["words"][:, : net.config.positions + 1]) != PAD).sum().float()
 
     def outputs(self, net: CaptionDecoder, batch: Batch) -> list[NDArray[np.float32]]:
         """Per picture: summed loss over its captions' words, and their number."""

@@ -118,7 +118,7 @@ class ClassifyTask:
         )
         return (1 - how.teacher_share) * loss + how.teacher_share * taught / 2
 
-    def items(self, batch: Batch) -> Tensor:
+    def items(self, net: TextSpace, batch: Batch) -> Tensor:
         return torch.tensor(float(len(batch["text"])))
 
     def outputs(self, net: TextSpace, batch: Batch) -> list[NDArray[np.float32]]:

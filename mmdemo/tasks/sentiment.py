@@ -166,7 +166,7 @@ class SentimentTask:
         logits = net.classify(mel, frames).logits
         return mixed(soft_cross_entropy(logits, target, smoothing=how.smoothing), logits, batch, how)
 
-    def items(self, batch: Batch) -> Tensor:
+    def items(self, net: EmotionNet, batch: Batch) -> Tensor:
         return torch.tensor(float(len(batch["label"])))
 
     def outputs(self, net: EmotionNet, batch: Batch) -> list[NDArray[np.float32]]:

@@ -63,7 +63,7 @@ class SpeechTask:
     def loss(self, net: SpeechDistiller, batch: Batch, how: LossSettings = PLAIN) -> Tensor:
         return self._errors(net, batch).mean()
 
-    def items(self, batch: Batch) -> Tensor:
+    def items(self, net: SpeechDistiller, batch: Batch) -> Tensor:
         return torch.tensor(float(len(batch["label"])))
 
     def outputs(self, net: SpeechDistiller, batch: Batch) -> list[NDArray[np.float32]]:

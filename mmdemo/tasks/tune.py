@@ -58,6 +58,13 @@ class Tune:
 
 
 def freeze(task: Task[Any, Any], net: nn.Module, tune: Tune) -> None:
-    """Leave gradients to what ``tune`` trains; what took none before takes none after."""
+    """Leave gradients to what ``tune`` trains; what took none before takes none after.
+
+    Raises:
+        MmdemoError: It asks for more blocks than there are.
+    """
+    deepest = max(task.depth(net, name) for name, _ in net.named_parameters())
+    if tune.kind == "last" and tune.blocks > deepest:
+        raise MmdemoError(f"train.tune is {tune}", f"the encoder of {task.name} has {deepest} blocks")
     for name, parameter in net.named_parameters():
         parameter.requires_grad_(parameter.requires_grad and tune.trains(task.depth(net, name)))

@@ -98,8 +98,8 @@ class TunedTask:
             loss = loss + distillation(net.trunk.logits(seen["pooled"]).float(), batch["imagenet"])
         return loss
 
-    def items(self, batch: Batch) -> Tensor:
-        return self.inner.items(batch)
+    def items(self, net: Tuned, batch: Batch) -> Tensor:
+        return self.inner.items(net.head, batch)
 
     def outputs(self, net: Tuned, batch: Batch) -> list[NDArray[np.float32]]:
         return self.inner.outputs(net.head, net.seen(batch))

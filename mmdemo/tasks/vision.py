@@ -107,7 +107,7 @@ class VisionTask:
         taught = feature_distillation(net.project(grid), batch[SOFT], batch["taught"])
         return (1 - how.teacher_share) * loss + how.teacher_share * taught
 
-    def items(self, batch: Batch) -> Tensor:
+    def items(self, net: VisionTuner, batch: Batch) -> Tensor:
         return torch.tensor(float(len(batch["text"])))
 
     def outputs(self, net: VisionTuner, batch: Batch) -> list[NDArray[np.float32]]:

@@ -31,18 +31,18 @@ class Place:
 class Batches(Sampler[list[Place]]):
     """The parts that one process computes, step after step.
 
-    Each step takes ``size`` rows in the epoch's order; they are cut into ``parts`` for each of the ``processes``. What
-    is left over at the end of an epoch is left out, unless it is all there is.
+    An epoch has as few steps as ``size`` rows at most allow, all of about as many rows; each is cut into ``parts`` for
+    each of the ``processes``.
     """
 
     def __init__(
         self, rows: int, size: int, *, parts: int = 1, processes: int = 1, rank: int = 0, seed: int = 0
     ) -> None:
         self.rows, self.size, self.seed = rows, min(size, rows), seed
+        self.steps = math.ceil(rows / self.size)
         # a part without rows would have no mean
-        self.parts = max(1, min(parts, self.size // processes))
+        self.parts = max(1, min(parts, rows // self.steps // processes))
         self.processes, self.rank = processes, rank
-        self.steps = max(1, rows // self.size)
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -50,9 +50,8 @@ class Batches(Sampler[list[Place]]):
 
     def __iter__(self) -> Iterator[list[Place]]:
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.rows)
-        for step in range(self.steps):
-            first = step * self.size
-            places = [Place(self.epoch, first + i, int(row)) for i, row in enumerate(order[first : first + self.size])]
+        for step in np.array_split(np.arange(self.rows), self.steps):
+            places = [Place(self.epoch, int(number), int(order[number])) for number in step]
             # every process computes a run of parts that lie side by side
             cuts = np.array_split(np.arange(len(places)), self.parts * self.processes)
             for part in cuts[self.rank * self.parts : (self.rank + 1) * self.parts]:
@@ -97,6 +96,6 @@ def loader(task: Task[Any, Any], rows: Sequence[Any], batches: Batches) -> DataL
     )
 
 
-def steps_in(rows: int, size: int, epochs: float) -> int:
+def steps_in(batches: Batches, epochs: float) -> int:
     """Steps of a whole training."""
-    return math.ceil(Batches(rows, size).steps * epochs)
+    return math.ceil(batches.steps * epochs)

@@ -8,18 +8,24 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.words import nearest_name
 from mmdemo.train import processes
+from mmdemo.train.curves import draw
 from mmdemo.train.loop import StepTrainer
 from mmdemo.train.precision import run_outputs
-from mmdemo.train.record import NOT_FIGURES, Event, Progress, Record, best_epochs
-from mmdemo.train.state import chance
+from mmdemo.train.record import NOT_FIGURES, STATES, Event, Progress, Record, best_epochs
+from mmdemo.train.state import chance, newest_state, step_of
 
 SAID = 20
 """Steps between two lines for people; their loss is the mean since the last one."""
+
+
+DRAWN = 30
+"""Seconds between two drawings of the curve."""
 
 
 class Recorder(TrainerCallback):
@@ -40,15 +46,14 @@ class Recorder(TrainerCallback):
         self.metric, self.precision, self.asked = metric, precision, asked
         self.started, self.first_step = time.monotonic(), 0
         self.losses: list[float] = []
+        self.broken = 0
+        self.drawn = time.monotonic()
         self.epochs: list[Event] = [event for event in record.events() if "loss" not in event]
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
     ) -> None:
         self.started, self.first_step = time.monotonic(), state.global_step
-        step = state.global_step
-        if step and self._ends_epoch(state) and all(event["step"] != step for event in self.epochs):
-            self.epoch_ends(state, control)  # it was interrupted between the step and the validation after it
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
@@ -68,14 +73,13 @@ class Recorder(TrainerCallback):
             return
         step, epoch, loss = state.global_step, round(state.epoch or 0, 4), float(logs["loss"])
         state.log_history.clear()  # it would be written with every state; events.jsonl has it
-        self.record.event(step=step, epoch=epoch, loss=loss, rate=logs["learning_rate"], grad=logs.get("grad_norm", 0))
+        grad = float(logs.get("grad_norm") or 0.0)
+        self.record.event(step=step, epoch=epoch, loss=loss, rate=logs["learning_rate"], grad=grad)
         self.losses.append(loss)
-        if len(self.losses) == SAID and not any(math.isfinite(value) for value in self.losses):
-            raise MmdemoError(
-                f"The training has diverged at step {step}",
-                f"its loss has not been a number for {SAID} steps",
-                "Lower train.learning_rate; the best epoch so far is kept in the run's folder",
-            )
+        self.trainer.sound = math.isfinite(loss) and math.isfinite(grad)
+        self.broken = 0 if math.isfinite(loss) else self.broken + 1
+        if self.broken == SAID:
+            raise diverged(step)
         pace = (time.monotonic() - self.started) / max(step - self.first_step, 1)
         left = pace * (state.max_steps - step)
         figures = {k: v for k, v in self.epochs[-1].items() if k not in NOT_FIGURES} if self.epochs else {}
@@ -100,8 +104,16 @@ class Recorder(TrainerCallback):
         control.should_save = control.should_training_stop = True
         return True
 
-    def _ends_epoch(self, state: TrainerState) -> bool:
-        return state.global_step % self.trainer.batches.steps == 0 or state.global_step >= state.max_steps
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
+        self._clear()
+
+    def catch_up(self, state: TrainerState, control: TrainerControl) -> bool:
+        """Make up for the end of an epoch that an interruption left out; returns whether the training is over."""
+        step, ends = state.global_step, state.global_step >= state.max_steps
+        ends_epoch = ends or step % self.trainer.batches.steps == 0
+        if step and ends_epoch and all(event["step"] != step for event in self.epochs):
+            self.epoch_ends(state, control)
+        return processes.any_of(self.no_better()) or ends
 
     def epoch_ends(self, state: TrainerState, control: TrainerControl) -> None:
         """Validate, keep the weights if they are among the best, and stop early if nothing has got better."""
@@ -109,6 +121,8 @@ class Recorder(TrainerCallback):
         if processes.is_main():
             if self.trainer.average is not None:
                 self.trainer.average.swap(self.net)
+            if not all(bool(torch.isfinite(t).all()) for t in self.net.parameters()):
+                raise diverged(step)
             figures = self.figures()
             event: Event = {"step": step, "epoch": round(state.epoch or 0, 4), **figures}
             wanted = self._wanted([*self.epochs, event])
@@ -117,13 +131,16 @@ class Recorder(TrainerCallback):
             # after the weights: a figure that is written down has its weights beside it
             self.record.event(**event)
             self.epochs.append(event)
-            self.record.keep_only(wanted)
+            self._clear()
             if self.trainer.average is not None:
                 self.trainer.average.swap(self.net)
             best = self.settings.keep_best and bool(self.validation) and best_epochs(self.epochs, self.metric)[:1]
             text = "  ".join(f"{name} {figure:.4f}" for name, figure in figures.items()) or "done"
             mark = "  (best so far)" if best and best[0][1] == step else ""
             self.record.say(f"epoch {state.epoch or 0:.0f}: {text}{mark}")
+            if time.monotonic() - self.drawn > DRAWN:
+                draw(self.record)
+                self.drawn = time.monotonic()
         if processes.any_of(self.no_better()):
             control.should_training_stop = control.should_save = True
             if step < state.max_steps:
@@ -151,8 +168,16 @@ class Recorder(TrainerCallback):
             )
         return found
 
+    def _clear(self) -> None:
+        """Remove weights that nobody needs: neither the best so far, nor the best when the newest state was written."""
+        saved = newest_state(self.record.folder / STATES)
+        then = [event for event in self.epochs if saved is not None and event["step"] <= step_of(saved)]
+        self.record.keep_only(self._wanted(self.epochs) | self._wanted(then))
+
     def _wanted(self, epochs: list[Event]) -> set[int]:
         """Steps whose weights are kept: the best, or the last where there is nothing to choose by."""
+        if not epochs:
+            return set()
         if self.settings.keep_best and self.validation:
             return {step for _, step in best_epochs(epochs, self.metric)[: self.settings.keep]}
         return {epochs[-1]["step"]}
@@ -164,6 +189,15 @@ class Recorder(TrainerCallback):
         found = best_epochs(self.epochs, self.metric)
         since = [event for event in self.epochs if not found or event["step"] > found[0][1]]
         return len(since) >= self.settings.patience
+
+
+def diverged(step: int) -> MmdemoError:
+    """What is said of a training whose weights or losses are no numbers any more."""
+    return MmdemoError(
+        f"The training has diverged at step {step}",
+        "its loss or its weights are not numbers any more",
+        "Lower train.learning_rate and use --resume: the last sound state and the best epoch so far are kept",
+    )
 
 
 def in_words(seconds: float) -> str:

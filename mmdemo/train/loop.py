@@ -17,6 +17,7 @@ from mmdemo.tasks.base import HEAD, Batch, LossSettings, Task
 from mmdemo.train import processes, state
 from mmdemo.train.average import Average
 from mmdemo.train.batches import Batches, loader
+from mmdemo.train.precision import out_of_memory
 from mmdemo.train.settings import TrainSettings
 
 PARTS = "parts.json"
@@ -74,6 +75,7 @@ class StepTrainer(transformers.Trainer):
         self.lesson, self.rows, self.settings = lesson, rows, settings
         self.batches, self.average = batches, average
         self.chance = state.chance()
+        self.sound = True  # whether the last loss and gradient were numbers: what is not is never saved
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         # not through accelerate, which fetches a batch ahead: what is collated must be what comes next
@@ -87,7 +89,8 @@ class StepTrainer(transformers.Trainer):
         return self.optimizer
 
     def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> Tensor:
-        total = sum((self.lesson.task.items(batch) for batch in batch_samples), torch.tensor(0.0)).to(device)
+        counts = [self.lesson.task.items(self.lesson.net, batch) for batch in batch_samples]
+        total = torch.stack(counts).sum().to(device)
         return cast("Tensor", self.accelerator.reduce(total)) if self.args.world_size > 1 else total
 
     def compute_loss(
@@ -96,7 +99,7 @@ class StepTrainer(transformers.Trainer):
         loss: Tensor = model(**inputs)
         if not self.lesson.task.additive:
             return loss
-        share = self.lesson.task.items(inputs).to(loss.device) / num_items_in_batch.clamp(min=1e-12)
+        share = self.lesson.task.items(self.lesson.net, inputs).to(loss.device) / num_items_in_batch.clamp(min=1e-12)
         scaled: Tensor = loss * share * self.args.world_size  # gradients are averaged over the processes afterwards
         return scaled
 
@@ -116,7 +119,15 @@ class StepTrainer(transformers.Trainer):
     # ------------------------------------------------------------ state
 
     def _save_checkpoint(self, model: nn.Module, trial: Any = None) -> None:
-        self.write_state(state.chance())
+        if not processes.any_of(not self.sound):
+            self.write_state(state.chance())
+
+    def load_state(self, place: Path) -> None:
+        """Weights, average and step as they were, before the library loads them with the rest."""
+        self._load_from_checkpoint(str(place))
+        if self.average is not None:
+            self.average.load(state.read_tensors(place / state.AVERAGE))
+        self.state = transformers.TrainerState.load_from_json(str(place / state.TRAINER))
 
     def write_state(self, chance: Mapping[str, Tensor]) -> None:
         """Write the state after the last step, whole or not at all."""
@@ -185,11 +196,3 @@ class StepTrainer(transformers.Trainer):
         file = Path(checkpoint or "") / f"chance-{processes.rank()}.safetensors"
         if file.exists():  # another number of processes has other generators
             state.set_chance(state.read_tensors(file))
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Whether memory was what was lacking, of a device or of the machine."""
-    words = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
-        sign in words for sign in ("out of memory", "can't allocate memory", "not enough memory")
-    )

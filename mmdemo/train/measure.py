@@ -43,6 +43,8 @@ def measure(plan: Plan, held: Dataset, *, say: Say) -> list[Report]:
                 continue
             figures = ", ".join(f"{name} {value:.3f}" for name, value in reports[-1].metrics.items())
             say(f"{reports[-1].data}: {figures}")
+    if held.split == "validation" and given == [held] and reports:
+        notes.append("measured on the validation part, by which the best epoch and the threshold were chosen")
     metrics = [metric for report in reports for metric in report.to_metrics()]
     notes = list(dict.fromkeys([*notes, *(note for report in reports for note in report.notes)]))
     finish(plan.out, metrics, plan.command, notes)

@@ -19,6 +19,9 @@ import mmdemo
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import ROOT, checkpoints_root, data_root
 from mmdemo.core.words import nearest_name
+from mmdemo.data.examples import Dataset
+from mmdemo.data.features import file_hashes
+from mmdemo.data.prepare import Bases
 from mmdemo.models import checkpoint, hub, registry
 from mmdemo.train.settings import RunConfig, write_config
 from mmdemo.train.state import write_json
@@ -70,6 +73,27 @@ def find_base(name: str) -> Path:
     return found
 
 
+def check_out(out: Path, data: Sequence[Path]) -> None:
+    """Refuse to write where something else lies.
+
+    Raises:
+        MmdemoError: ``out`` is a file, a folder with other things in it, or one that the data lie in or around.
+    """
+    if out.exists() and not out.is_dir():
+        raise MmdemoError(f"{out} cannot be the place of a model", "it is a file", "Name another --out")
+    for place in data:
+        one, other = out.resolve(), place.resolve()
+        if one == other or one.is_relative_to(other) or (other.exists() and other.is_relative_to(one)):
+            raise MmdemoError(
+                f"{out} cannot be the place of a model", f"it holds or lies in {place}", "Name another --out"
+            )
+    known = (out / "config.json").exists() or (out / "trainer").is_dir()
+    if out.is_dir() and not known and any(out.iterdir()):
+        raise MmdemoError(
+            f"{out} cannot be the place of a model", "it is not empty and holds no model", "Name another --out"
+        )
+
+
 def same_task(plan: Plan) -> Path | None:
     """The checkpoint of the same task that a run starts from, if it starts from one."""
     place = plan.base
@@ -90,11 +114,11 @@ def same_task(plan: Plan) -> Path | None:
 CONFIG = "config.toml"
 PLAN = "plan.json"
 
-MAY_CHANGE = frozenset({"learning_rate", "epochs", "save_steps", "keep", "patience", "metric"})
+MAY_CHANGE = frozenset({"learning_rate", "epochs", "save_steps", "keep", "patience"})
 """Settings of ``[train]`` that a resumed run may have otherwise; all others belong to its state."""
 
 
-def write_plan(plan: Plan, folder: Path, *, data_hash: str, precision: str) -> None:
+def write_plan(plan: Plan, folder: Path, *, data_hash: str, base_hash: str, precision: str) -> None:
     """What the figures depend on: the effective configuration, command, seed, data, code, libraries."""
     (folder / CONFIG).write_text(write_config(plan.config), encoding="utf-8")
     write_json(
@@ -104,8 +128,10 @@ def write_plan(plan: Plan, folder: Path, *, data_hash: str, precision: str) -> N
             "seed": plan.config.train.seed,
             "base": None if plan.base is None else plan.base.name,
             "teacher": plan.teacher,
+            "replaces": _replaces(plan, folder),
             "data": [path.name for path in plan.data],
             "data_hash": data_hash,
+            "base_hash": base_hash,
             "settings": settings_of(plan.config),
             "precision": precision,
             "code": code_version(),
@@ -116,7 +142,23 @@ def write_plan(plan: Plan, folder: Path, *, data_hash: str, precision: str) -> N
     )
 
 
-def check_resumed(plan: Plan, folder: Path, *, data_hash: str) -> list[str]:
+def _replaces(plan: Plan, folder: Path) -> str | None:
+    """Hash of the checkpoint that lay there when the run was started."""
+    if plan.resume:
+        return read_replaced(folder)
+    return checkpoint.weights_hash(plan.out) if (plan.out / checkpoint.WEIGHTS).exists() else None
+
+
+def read_replaced(folder: Path) -> str | None:
+    """The same, as the run's plan has it."""
+    try:
+        found = json.loads((folder / PLAN).read_text(encoding="utf-8"))["replaces"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return found if isinstance(found, str) else None
+
+
+def check_resumed(plan: Plan, folder: Path, *, data_hash: str, base_hash: str, precision: str) -> list[str]:
     """What has changed since the run was started, in words, where that does no harm.
 
     Raises:
@@ -132,6 +174,12 @@ def check_resumed(plan: Plan, folder: Path, *, data_hash: str) -> list[str]:
             f"{plan.out.name} cannot be resumed",
             "the data has changed since it was started",
             "Start anew without --resume, or with another --out",
+        )
+    if before.get("base_hash") != base_hash:
+        raise MmdemoError(
+            f"{plan.out.name} cannot be resumed",
+            "what it builds on is not what it was",
+            "Name the same --base, or start anew without --resume",
         )
     if before.get("teacher") != plan.teacher:
         raise MmdemoError(
@@ -154,7 +202,36 @@ def check_resumed(plan: Plan, folder: Path, *, data_hash: str) -> list[str]:
             said.append(change)
     if before.get("code") != code_version():
         said.append("the code has changed since the run was started")
+    if before.get("precision") != precision:
+        said.append(f"it computed in {before.get('precision')} and goes on in {precision}")
+    was = before.get("versions", {})
+    said += [f"{name} was {was.get(name)} and is {now} now" for name, now in versions().items() if was.get(name) != now]
     return said
+
+
+def hash_of_bases(bases: Bases, same: Path | None) -> str:
+    """Hex SHA-1 of all weights and labels that a run builds on."""
+    digest = hashlib.sha1(usedforsecurity=False)
+    for part in (bases.vision, bases.text):
+        digest.update((part.hash if part is not None else "").encode())
+    for net in (bases.speech, bases.emotion):
+        for name, tensor in sorted(net.state_dict().items()) if net is not None else ():
+            digest.update(name.encode() + tensor.cpu().numpy().tobytes())
+    if same is not None:
+        digest.update(checkpoint.weights_hash(same).encode() + (same / "config.json").read_bytes())
+    return digest.hexdigest()
+
+
+def hash_of_data(*parts: Dataset) -> str:
+    """Hex SHA-1 of rows and groups, and of what every file holds, wherever it lies."""
+    digest = hashlib.sha1(usedforsecurity=False)
+    for part in parts:
+        digest.update(part.fingerprint.encode())
+        files = [example.file for example in part.examples if example.file is not None]
+        contents = file_hashes(files)
+        for example in part.examples:
+            digest.update(json.dumps([example.group, contents.get(example.file or Path())]).encode())
+    return digest.hexdigest()
 
 
 def settings_of(config: RunConfig) -> dict[str, dict[str, object]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,10 +50,25 @@ def run_outputs(
     net.eval()
     found: list[NDArray[np.float32]] = []
     cast = torch.autocast(device.type, dtype=DTYPES.get(precision), enabled=precision in DTYPES)
-    with torch.inference_mode(), cast:
-        for start in range(0, len(rows), batch_size):
-            batch = task.collate(rows[start : start + batch_size])
-            found += task.outputs(net, {name: tensor.to(device) for name, tensor in batch.items()})
-    net.train(was)
-    torch.set_rng_state(chance)
+    try:
+        with torch.inference_mode(), cast:
+            while len(found) < len(rows):
+                batch = task.collate(rows[len(found) : len(found) + batch_size])
+                try:
+                    found += task.outputs(net, {name: tensor.to(device) for name, tensor in batch.items()})
+                except (RuntimeError, MemoryError) as error:
+                    if not out_of_memory(error) or batch_size == 1:
+                        raise
+                    batch_size = math.ceil(batch_size / 2)
+    finally:
+        net.train(was)
+        torch.set_rng_state(chance)
     return found
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether memory was what was lacking, of a device or of the machine."""
+    words = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        sign in words for sign in ("out of memory", "can't allocate memory", "not enough memory")
+    )

@@ -21,6 +21,12 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
+def take_card() -> None:
+    """Each process of a machine works on a card of its own; torchrun says which number it has there."""
+    if count() > 1 and torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+
+
 def is_main() -> bool:
     """Whether this is the one that writes files and speaks."""
     return rank() == 0

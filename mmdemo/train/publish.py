@@ -21,8 +21,9 @@ from mmdemo.evaluate.card import render_card
 from mmdemo.models import checkpoint, parts, probe, registry
 from mmdemo.models.loading import read
 from mmdemo.tasks.base import Task
-from mmdemo.train.plan import Plan, default_config, same_task
+from mmdemo.train.plan import Plan, default_config, read_replaced, same_task
 from mmdemo.train.precision import run_outputs
+from mmdemo.train.record import Record
 
 
 def card_text(plan: Plan, prepared: Prepared) -> CardText:
@@ -57,6 +58,8 @@ def calibrated(plan: Plan, task: Task[Any, Any], prepared: Prepared, net: nn.Mod
     """
     same = same_task(plan)
     before = checkpoint.read_config(same).calibration if same is not None else Calibration()
+    if same is not None and not before.data:
+        before = dataclasses.replace(before, data=f"other data, for {same.name}, which this run started from")
     config = dataclasses.replace(prepared.config, card=card_text(plan, prepared), calibration=before)
     if not prepared.validation:
         return config
@@ -72,9 +75,20 @@ def calibrated(plan: Plan, task: Task[Any, Any], prepared: Prepared, net: nn.Mod
 
 
 def write(
-    plan: Plan, task: Task[Any, Any], config: CheckpointConfig, net: nn.Module, *, prepared: Prepared, bases: Bases
+    plan: Plan,
+    task: Task[Any, Any],
+    config: CheckpointConfig,
+    net: nn.Module,
+    *,
+    prepared: Prepared,
+    bases: Bases,
+    aside: Path | None = None,
 ) -> None:
-    """Write the checkpoint, and beside it the parts that it brings along where they are not there yet."""
+    """Write the checkpoint, and beside it the parts that it brings along where they are not there yet.
+
+    Args:
+        aside: Where an older checkpoint's files go (see :func:`replaced`).
+    """
     tensors = task.shipped(net)
     for name, (text, card) in prepared.beside.items():
         beside = plan.out.with_name(name)
@@ -92,7 +106,14 @@ def write(
             (folder / probe.FILE).write_text(probe.record(ready), encoding="utf-8")
         finish(folder, (), plan.command, (), name=plan.out.name)
 
-    checkpoint.write(plan.out, config, checkpoint.pack(tensors), complete=complete)
+    checkpoint.write(plan.out, config, checkpoint.pack(tensors), complete=complete, aside=aside)
+
+
+def replaced(plan: Plan, record: Record) -> Path | None:
+    """Where the checkpoint goes that lay in the run's folder when it was started; None where there was none."""
+    if (plan.out / checkpoint.WEIGHTS).exists() and checkpoint.weights_hash(plan.out) == read_replaced(record.folder):
+        return next(iter(reversed(record.earlier())), None)
+    return None
 
 
 def finish(folder: Path, metrics: Sequence[Metric], command: str, notes: Sequence[str], *, name: str = "") -> None:

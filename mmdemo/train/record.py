@@ -17,12 +17,14 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 from torch import Tensor
 
 from mmdemo.core.errors import MmdemoError
@@ -76,16 +78,23 @@ class Watch:
 
 
 class Record:
-    """The folder ``trainer/`` of a run, written by one process of it."""
+    """The folder ``trainer/`` of a run, written by one process of it.
+
+    Attributes:
+        before: What the run of before said last of itself.
+    """
 
     def __init__(self, folder: Path, watch: Watch) -> None:
         self.writes = processes.is_main()
         self.folder, self.watch = folder, watch if self.writes else Watch()
+        self.before = ""
         self._lock = FileLock(folder / "lock")
         self._told = 0.0
         if not self.writes:
             return
-        folder.mkdir(parents=True, exist_ok=True)
+        with _room(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.before = read_status(folder).get("state", "")
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
@@ -109,17 +118,22 @@ class Record:
 
     def say(self, text: str) -> None:
         """Say it and write it down."""
-        if not self.writes:
-            return
-        self.watch.say(text)
-        with (self.folder / LOG).open("a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
+        if self.writes:
+            self.watch.say(text)
+            self.note(text)
+
+    def note(self, text: str) -> None:
+        """Write it down without saying it."""
+        if self.writes:
+            with _room(self.folder), (self.folder / LOG).open("a", encoding="utf-8") as file:
+                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
 
     def status(self, state: str, **more: object) -> None:
         """What the run is doing: preparing, training, finishing, done, stopped or failed."""
         if self.writes:
             self._told = time.monotonic()
-            write_json({"state": state, "pid": os.getpid(), "time": time.time(), **more}, self.folder / STATUS)
+            with _room(self.folder):
+                write_json({"state": state, "pid": os.getpid(), "time": time.time(), **more}, self.folder / STATUS)
 
     def progress(self, progress: Progress) -> None:
         """A step was made; the status follows once a second."""
@@ -143,7 +157,7 @@ class Record:
         """A line of events.jsonl."""
         if self.writes:
             line = {"time": round(time.time(), 3), **{name: _number(value) for name, value in values.items()}}
-            with (self.folder / EVENTS).open("a", encoding="utf-8") as file:
+            with _room(self.folder), (self.folder / EVENTS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
 
     def events(self) -> list[Event]:
@@ -163,8 +177,9 @@ class Record:
     def keep(self, step: int, weights: Mapping[str, Tensor]) -> None:
         """Keep the weights of an epoch."""
         if self.writes:
-            (self.folder / BEST).mkdir(exist_ok=True)
-            write_tensors(weights, self.kept(step))
+            with _room(self.folder):
+                (self.folder / BEST).mkdir(exist_ok=True)
+                write_tensors(weights, self.kept(step))
 
     def kept(self, step: int) -> Path:
         """Where the weights of an epoch lie."""
@@ -179,26 +194,47 @@ class Record:
 
     # ---------------------------------------------------------------- starting anew
 
+    def earlier(self) -> list[Path]:
+        """What :meth:`set_aside` has moved away, oldest first."""
+        found = [place for place in self.folder.glob("earlier-*") if place.name[8:].isdigit()]
+        return sorted(found, key=lambda place: int(place.name[8:]))
+
     def set_aside(self) -> None:
-        """Move what an earlier run left into ``earlier/``, so that nothing is lost by a forgotten ``--resume``."""
+        """Move what an interrupted run left into ``earlier-N/``: nothing is lost by a forgotten ``--resume``."""
         if not self.writes:
             return
-        interrupted = newest_state(self.folder / STATES)
-        before = self.folder / "earlier"
-        if interrupted is not None and (state := read_status(self.folder).get("state")) != "done":
-            shutil.rmtree(before, ignore_errors=True)
-            before.mkdir()
-            for name in (EVENTS, BEST, STATES, LOG, CURVE, "config.toml", "plan.json"):
+        saved = newest_state(self.folder / STATES)
+        interrupted = saved is not None and self.before != "done"
+        if interrupted or (self.folder.parent / "config.json").exists():
+            number = 1 + max((int(place.name[8:]) for place in self.earlier()), default=0)
+            place = self.folder / f"earlier-{number}"
+            place.mkdir()
+            run = (EVENTS, LOG, CURVE, "config.toml", "plan.json", *((BEST, STATES) if interrupted else ()))
+            for name in run:
                 if (self.folder / name).exists():
-                    (self.folder / name).rename(before / name)
-            self.say(
-                f"an earlier run in this folder was {state or 'left'} at step {step_of(interrupted)}; it lies in "
-                f"{before} now (--resume would have gone on with it)"
-            )
-        for name in (EVENTS, CURVE, LOG, STATUS):
+                    (self.folder / name).rename(place / name)
+            if saved is not None and interrupted:
+                self.say(
+                    f"an interrupted run lay in this folder, at step {step_of(saved)}: it is in {place} now "
+                    "(--resume would have gone on with it)"
+                )
+            else:
+                self.say(f"{self.folder.parent.name} is there already: once this run is done, it lies in {place}")
+        for name in (EVENTS, CURVE, LOG):
             (self.folder / name).unlink(missing_ok=True)
         for name in (BEST, STATES, BOARD):
             shutil.rmtree(self.folder / name, ignore_errors=True)
+
+
+@contextmanager
+def _room(folder: Path) -> Iterator[None]:
+    """What the system says when nothing can be written, in one sentence."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:  # the library says a full disk in words of its own
+        raise MmdemoError(
+            f"Nothing can be written in {folder}", str(error), "Free some space; --resume goes on from the last state"
+        ) from None
 
 
 def _number(value: float | int | str) -> float | int | str | None:

@@ -6,7 +6,7 @@ import json
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from mmdemo.data.prepare import PREPARE, Bases, Prepared, Sources
 from mmdemo.data.sources import make_sources
 from mmdemo.data.start import load_bases
 from mmdemo.data.teacher import teach
-from mmdemo.models import checkpoint
+from mmdemo.models import checkpoint, registry
 from mmdemo.models.loading import pick_device
 from mmdemo.tasks import TASKS
 from mmdemo.tasks.base import Task
@@ -36,16 +36,19 @@ from mmdemo.train.lora import add_lora, merge_lora
 from mmdemo.train.measure import measure, run_folds
 from mmdemo.train.plan import (
     Plan,
+    check_out,
     check_resumed,
     command_line,
     default_config,
     find_base,
+    hash_of_bases,
+    hash_of_data,
     out_folder,
     same_task,
     write_plan,
 )
 from mmdemo.train.precision import pick_precision
-from mmdemo.train.publish import calibrated, write
+from mmdemo.train.publish import calibrated, replaced, write
 from mmdemo.train.record import Record, Say, Watch
 from mmdemo.train.settings import read_config
 from mmdemo.train.trainer import Interrupted, check_batches, fit
@@ -80,6 +83,8 @@ def train(plan: Plan, *, watch: Watch) -> Dataset:
         Interrupted: A signal came; the same plan with ``resume`` goes on.
         MmdemoError: Whatever people can do something about.
     """
+    check_batches(TASKS[plan.task], plan.config.train)
+    check_out(plan.out, plan.data)
     if processes.is_main():
         checkpoint.recover(plan.out)
     record = Record(plan.out / "trainer", watch)
@@ -93,11 +98,11 @@ def train(plan: Plan, *, watch: Watch) -> Dataset:
 
 def _train(plan: Plan, record: Record) -> Dataset:
     started = time.monotonic()
-    if not plan.resume:
-        record.set_aside()
     record.status("preparing")
     ready = prepare(plan, record=record, say=record.say)
-    record.say(f"{len(ready.prepared.train)} rows to learn from, {len(ready.prepared.validation)} to choose by")
+    learn, choose = len(ready.prepared.train), len(ready.prepared.validation)
+    kind = "pictures" if ready.bases.vision is not None else "clips"
+    record.say(f"{learn} {kind} to learn from, {choose} to choose by")
     fit(
         ready.task,
         ready.net,
@@ -112,7 +117,8 @@ def _train(plan: Plan, record: Record) -> Dataset:
         record.status("finishing")
         merge_lora(ready.net)
         config = calibrated(plan, ready.task, ready.prepared, ready.net)
-        write(plan, ready.task, config, ready.net, prepared=ready.prepared, bases=ready.bases)
+        aside = replaced(plan, record)
+        write(plan, ready.task, config, ready.net, prepared=ready.prepared, bases=ready.bases, aside=aside)
         record.say(f"{plan.out} written after {(time.monotonic() - started) / 60:.1f} min")
     return ready.held
 
@@ -125,7 +131,6 @@ def prepare(plan: Plan, *, say: Say, record: Record | None = None) -> Ready:
             where that has changed.
     """
     task, settings = TASKS[plan.task], plan.config.train
-    check_batches(task, settings)
     precision = pick_precision(settings.precision, plan.device)
     torch.manual_seed(settings.seed)
     bases = load_bases(
@@ -146,22 +151,29 @@ def prepare(plan: Plan, *, say: Say, record: Record | None = None) -> Ready:
         fold=plan.fold,
         seed=settings.seed,
         allow_leaks=plan.allow_leaks,
-        known_labels=bases.same.labels if bases.same is not None else (),
+        known_labels=bases.same.labels if bases.same is not None and task.label_rows else (),
         say=steps,
     )
+    if record is not None:
+        known = {
+            "data_hash": hash_of_data(sources.train, sources.validation),
+            "base_hash": hash_of_bases(bases, same_task(plan)),
+            "precision": precision,
+        }
+        changes = check_resumed(plan, record.folder, **known) if plan.resume else []
+        if not plan.resume:
+            record.set_aside()  # not before the data and the base were found good
+        if processes.is_main():
+            write_plan(plan, record.folder, **known)
+        for change in changes:
+            say(change)
     for note in dict.fromkeys((*sources.train.notes, *sources.validation.notes)):
         say(note)
-    if record is not None:
-        data_hash = f"{sources.train.fingerprint}:{sources.validation.fingerprint}"
-        if plan.resume:
-            for change in check_resumed(plan, record.folder, data_hash=data_hash):
-                say(change)
-        if processes.is_main():
-            write_plan(plan, record.folder, data_hash=data_hash, precision=precision)
     prepared = PREPARE[plan.task](sources, bases, plan.config.net, steps)
     prepared = replace(prepared, data=sources.train.name)
     if not prepared.train:
         raise MmdemoError("There is nothing to learn from", f"{sources.train.name} gave no usable rows")
+    _check_parts(plan, prepared)
     if plan.teacher is not None:
         prepared = teach(
             plan.task,
@@ -181,6 +193,18 @@ def prepare(plan: Plan, *, say: Say, record: Record | None = None) -> Ready:
     freeze(task, net, sources.tune)
     net.to(plan.device)
     return Ready(task=task, net=net, prepared=prepared, bases=bases, sources=sources, held=held)
+
+
+def _check_parts(plan: Plan, prepared: Prepared) -> None:
+    """Raises MmdemoError where the finished checkpoint would not find what it refers to: now, and not after hours."""
+    for part in () if prepared.ships is not None else prepared.config.parts.values():
+        place = registry.part_folder(plan.out, part.name)
+        if not place.is_dir() or checkpoint.weights_hash(place) != part.hash:
+            raise MmdemoError(
+                f"{plan.out.name} would not find its {part.name}",
+                f"the base has another {part.name} than {place.parent}",
+                "Give --out a path beside the base's",
+            )
 
 
 def _network(plan: Plan, prepared: Prepared, bases: Bases) -> nn.Module:
@@ -245,8 +269,9 @@ def _told(record: Record) -> Iterator[None]:
         record.status("stopped", step=0)
         raise
     except BaseException as error:
-        record.say(f"failed: {error}")
-        record.status("failed", error=str(error))
+        with suppress(MmdemoError):  # a full disk is no reason to hide what happened
+            record.note(f"failed: {error}")
+            record.status("failed", error=str(error))
         raise
     else:
         record.status("done")
@@ -254,12 +279,13 @@ def _told(record: Record) -> Iterator[None]:
 
 def _steps(say: Say) -> Callable[[str, int, int], None]:
     """Progress of preparation, at most every five seconds."""
-    last = [0.0]
+    last, told = [time.monotonic() - 4], set[str]()
 
     def step(what: str, done: int, count: int) -> None:
         now = time.monotonic()
-        if now - last[0] > 5:
+        if now - last[0] > 5 or (done == count and what in told):
             last[0] = now
+            told.add(what)
             say(f"{what}: {done}/{count}")
 
     return step
@@ -290,6 +316,7 @@ def main(
             f"There is no task {task!r}", f"there are {', '.join(TASKS)}", f"Did you mean {near}" if near else ""
         )
     keep_freed_memory()
+    processes.take_card()
     watch = watch or Watch()
     file = config or default_config(task)
     plan = Plan(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 import typing
 from collections.abc import Mapping, Sequence
@@ -79,6 +80,10 @@ class TrainSettings:
     teacher_temperature: float = 2.0
 
     def __post_init__(self) -> None:
+        for one in dataclasses.fields(self):
+            value = getattr(self, one.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise MmdemoError(f"train.{one.name} must be a number", f"it is {value}")
         if self.epochs < 0:
             raise MmdemoError("train.epochs must not be below 0", f"it is {self.epochs}")
         above = ("batch_size", "accumulate", "learning_rate", "clip", "save_steps", "keep", "lora_rank", "lora_alpha")
@@ -171,7 +176,8 @@ def read_config(file: Path, overrides: Sequence[str] = ()) -> RunConfig:
     sections = {f.name for f in dataclasses.fields(RunConfig)}
     for name in raw:
         if name not in sections:
-            raise _unknown(name, sections, f"{file.name} has an unknown section")
+            given = any(override.strip().startswith(f"{name}.") for override in overrides)
+            raise _unknown(name, sections, f"{'--set' if given else file.name} has an unknown section")
         _check_section(name, raw[name], file.name)
     return RunConfig(
         net=raw.get("net", {}),

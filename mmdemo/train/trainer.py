@@ -25,7 +25,7 @@ from mmdemo.train.average import Average
 from mmdemo.train.batches import Batches, steps_in
 from mmdemo.train.callbacks import Recorder
 from mmdemo.train.loop import PARTS, Lesson, StepTrainer, TooLarge
-from mmdemo.train.precision import pick_precision, run_outputs
+from mmdemo.train.precision import out_of_memory, pick_precision, run_outputs
 from mmdemo.train.record import STATES, Record, best_epochs
 from mmdemo.train.settings import TrainSettings
 
@@ -71,8 +71,11 @@ def _listening(asked: list[int]) -> Iterator[None]:
 # ---------------------------------------------------------------- a whole training
 
 
-def check_batches(task: Task[Any, Any], settings: TrainSettings) -> None:
+def check_batches(task: Task[Any, Any], settings: TrainSettings, *, rows: int | None = None) -> None:
     """Refuse what cannot be computed exactly.
+
+    Args:
+        rows: To learn from, once that is known.
 
     Raises:
         MmdemoError: The batch of a task whose loss compares rows is to be taken in parts, or is smaller than the number
@@ -85,11 +88,12 @@ def check_batches(task: Task[Any, Any], settings: TrainSettings) -> None:
             "its loss compares every row of a batch with all others, so halves do not add up to the whole",
             "Use one process" if several > 1 else "Set train.accumulate to 1 and choose train.batch_size as it fits",
         )
-    if settings.batch_size * settings.accumulate < several:
+    step = settings.batch_size * settings.accumulate
+    if step < several or (rows is not None and rows // math.ceil(rows / step) < several):
         raise MmdemoError(
-            f"A batch of {settings.batch_size} is too small for {several} processes",
+            f"A step is too small for {several} processes",
             "each needs a row of its own",
-            "Raise train.batch_size",
+            "Raise train.batch_size, or use fewer",
         )
 
 
@@ -116,7 +120,7 @@ def fit(
             number.
     """
     transformers.utils.logging.set_verbosity(logging.ERROR)
-    check_batches(task, settings)
+    check_batches(task, settings, rows=len(train))
     precision = pick_precision(settings.precision, device)
     metric = settings.metric or task.metric
     states = record.folder / STATES
@@ -127,7 +131,11 @@ def fit(
     parts = settings.accumulate
     resumed = state.newest_state(states) if resume else None
     if resume and resumed is None:
-        record.say("there is no state to go on from: starting at the beginning")
+        aside = record.earlier()
+        hint = f" (an interrupted run lies in {aside[-1]}; move what it holds back to go on with it)" if aside else ""
+        record.say(f"there is no state to go on from: starting at the beginning{hint}")
+        record.cut_events(0)
+        record.keep_only(set())
     with _listening(asked):
         while True:
             _check_room(net, states)
@@ -138,26 +146,53 @@ def fit(
             trainer = _make(task, net, train, settings=settings, states=states, device=device, parts=parts)
             recorder = Recorder(trainer, validation, record, metric=metric, precision=precision, asked=asked)
             trainer.add_callback(recorder)
-            if resumed is not None and processes.any_of(recorder.no_better()):
-                break  # it had stopped early
+            if resumed is not None and _is_over(trainer, recorder, resumed):
+                record.say("its training has ended already")
+                break
             try:
                 trainer.train(resume_from_checkpoint=str(resumed) if resumed is not None else None)
                 break
             except TooLarge:
                 parts = _smaller(task, trainer, record)
                 resumed = state.newest_state(states)
+            except (RuntimeError, MemoryError) as error:  # in the optimizer's step, whose size no batch changes
+                if not out_of_memory(error):
+                    raise
+                raise MmdemoError(
+                    "The memory does not hold the training", "its optimizer alone is too large", "Train less of it"
+                ) from None
     if asked:
-        raise Interrupted(trainer.state.global_step, asked[0])
+        saved = state.newest_state(states)
+        raise Interrupted(state.step_of(saved) if saved is not None else 0, asked[0])
     if processes.is_main():
-        chosen = best_epochs(record.events(), metric) if settings.keep_best and validation else None
-        if chosen is not None and not chosen:
-            raise MmdemoError(
-                "The training came to nothing",
-                f"its {metric} was never a number",
-                "Lower train.learning_rate and look at the data",
-            )
-        step = chosen[0][1] if chosen else max(event["step"] for event in record.events())
+        step = _chosen(record, metric if settings.keep_best and validation else None)
         net.load_state_dict(state.read_tensors(record.kept(step)), strict=True)
+
+
+def _is_over(trainer: StepTrainer, recorder: Recorder, resumed: Path) -> bool:
+    """Whether a state is that of a training which has ended; an epoch's end that was left out is made up for."""
+    trainer.load_state(resumed)
+    trainer.state.max_steps = steps_in(trainer.batches, trainer.settings.epochs)
+    return recorder.catch_up(trainer.state, transformers.TrainerControl())
+
+
+def _chosen(record: Record, metric: str | None) -> int:
+    """The step of the best epoch whose weights are there, or of the last one.
+
+    Raises:
+        MmdemoError: No figure was a number.
+    """
+    epochs = [event for event in record.events() if record.kept(event["step"]).exists()]
+    if metric is None and epochs:
+        return max(int(event["step"]) for event in epochs)
+    best = best_epochs(epochs, metric) if metric is not None else []
+    if not best:
+        raise MmdemoError(
+            "The training came to nothing",
+            f"its {metric} was never a number" if metric is not None else "no epoch was finished",
+            "Lower train.learning_rate and look at the data",
+        )
+    return best[0][1]
 
 
 def read_parts(place: Path, otherwise: int) -> int:
@@ -170,12 +205,12 @@ def read_parts(place: Path, otherwise: int) -> int:
 
 def _smaller(task: Task[Any, Any], trainer: StepTrainer, record: Record) -> int:
     """Write the state after the last step, to go on from with parts of half the size; returns their number."""
-    rows = math.ceil(trainer.batches.size / trainer.batches.parts / trainer.batches.processes)
+    rows = math.ceil(math.ceil(trainer.batches.rows / trainer.batches.steps) / trainer.batches.parts)
     if rows <= 1 or not task.additive or processes.count() > 1:
         raise MmdemoError(
             "The memory does not hold a step",
             f"{rows} rows at once are too many" if task.additive else "this task's batches cannot be taken in parts",
-            "Lower train.batch_size and use --resume",
+            "Start anew with a smaller train.batch_size",
         )
     trainer.lesson.zero_grad(set_to_none=True)
     if torch.cuda.is_available():
@@ -226,7 +261,7 @@ def _make(
         gradient_accumulation_steps=batches.parts,
         learning_rate=settings.learning_rate,
         lr_scheduler_type={"constant": "constant_with_warmup"}.get(settings.schedule, settings.schedule),
-        warmup_steps=int(settings.warmup * steps_in(len(rows), size, settings.epochs)),
+        warmup_steps=int(settings.warmup * steps_in(batches, settings.epochs)),
         max_grad_norm=settings.clip,
         seed=settings.seed,
         bf16=precision == "bf16",
@@ -244,6 +279,7 @@ def _make(
         label_names=[],
         disable_tqdm=True,
     )
+    arguments._n_gpu = min(1, arguments.n_gpu)
     trainer = StepTrainer(
         lesson=Lesson(task, net, settings.how()),
         rows=rows,
@@ -271,4 +307,7 @@ def _without_steps(
         outputs = run_outputs(task, net, validation, batch_size=settings.batch_size, device=torch.device(device))
         figures = task.score(net, outputs, validation)
     record.event(step=0, epoch=0, **figures)
-    record.say("no epochs asked for: " + (", ".join(f"{k} {v:.4f}" for k, v in figures.items()) or "done"))
+    record.say(
+        "train.epochs is 0, so no setting of gradient descent counts: "
+        + (", ".join(f"{k} {v:.4f}" for k, v in figures.items()) or "done")
+    )

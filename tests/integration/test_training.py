@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -143,7 +144,7 @@ def test_from_data_to_a_model_that_is_listed_and_answers(made: Path, place: Path
     assert len(figures) == 8
     assert max(figures) >= figures[0]
     assert np.isfinite(losses).all()
-    assert len(losses) == (16 if task != "sentiment" else 8)
+    assert len(losses) == (24 if task != "sentiment" else 8)
     if task != "sentiment":  # its head is fitted before the first step
         assert np.mean(losses[-4:]) < np.mean(losses[:4])
     plan = json.loads((folder / "trainer" / "plan.json").read_text())
@@ -250,17 +251,17 @@ def test_a_stopped_run_goes_on_and_ends(made: Path, place: Path) -> None:
     folder = place / "stopped" / "trainer"
     assert not (place / "stopped" / checkpoint.WEIGHTS).exists()
     assert [card.id for card in list_models("ask")] == []
-    assert [state.name for state in (folder / "state").iterdir()] == ["step-20"]
+    assert [state.name for state in (folder / "state").iterdir()] == ["step-21"]
     assert read_status(folder)["state"] == "stopped"
     (folder / "state" / "step-99.part").mkdir()  # as a kill while saving leaves it
 
     watch = Stops()
     run.train(planned(made, place, "stopped", resume=True), watch=watch)
-    assert "going on from step 20" in watch.said
-    assert [event["step"] for event in events(place / "stopped") if "loss" in event] == list(range(1, 41))
+    assert "going on from step 21" in watch.said
+    assert [event["step"] for event in events(place / "stopped") if "loss" in event] == list(range(1, 61))
     assert load("ask", "stopped", device="cpu")
     assert read_status(folder)["state"] == "done"
-    assert "going on from step 20" in (folder / "log.txt").read_text()
+    assert "going on from step 21" in (folder / "log.txt").read_text()
     run.train(planned(made, place, "whole"), watch=Stops())
     one, other = (load_file(place / name / checkpoint.WEIGHTS) for name in ("stopped", "whole"))
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
@@ -272,7 +273,7 @@ def test_a_run_says_what_it_depended_on_and_draws_its_curve(made: Path, place: P
     assert plan["seed"] == 0
     assert plan["settings"]["train"]["epochs"] == 3
     assert plan["code"].startswith(f"{plan['versions']['mmdemo']}+")
-    assert len(plan["data_hash"]) > 40
+    assert len(plan["data_hash"]) == len(plan["base_hash"]) == 40
     assert plan["precision"] == "fp32"
     again = read_config(folder / "config.toml")
     assert again.train.epochs == 3
@@ -313,6 +314,65 @@ def test_what_does_not_fit_its_state_is_not_resumed(
     assert "train.learning_rate was 0.01 and is 0.001 now" in watch.said
 
 
+def test_another_base_is_not_resumed_upon(made: Path, place: Path) -> None:
+    shutil.copytree(made / "bases", place / "others")
+    weights = place / "others" / "vision-base" / checkpoint.WEIGHTS
+    save_file(
+        {name: tensor * 1.01 if tensor.ndim > 1 else tensor for name, tensor in load_file(weights).items()}, weights
+    )
+    with pytest.raises(Interrupted):
+        run.train(planned(made, place, "moved"), watch=Stops(3))
+    plan = replace(planned(made, place, "moved", resume=True), base=place / "others")
+    with pytest.raises(MmdemoError, match="moved cannot be resumed: what it builds on is not what it was"):
+        run.train(plan, watch=Stops())
+    with pytest.raises(MmdemoError, match=r"fresh would not find its vision-base: .*Give --out a path beside"):
+        run.train(replace(plan, out=place / "fresh", resume=False), watch=Stops())
+
+
+def test_what_lies_at_out_is_not_lost(made: Path, place: Path) -> None:
+    desk = place / "desk"
+    desk.mkdir()
+    (desk / "thesis.txt").write_text("years of work")
+    with pytest.raises(MmdemoError, match="desk cannot be the place of a model: it is not empty and holds no model"):
+        run.train(planned(made, place, "desk"), watch=Stops())
+    with pytest.raises(MmdemoError, match="it is a file"):
+        run.train(planned(made, place, "desk/thesis.txt"), watch=Stops())
+    for out in (made / "pictures", made / "pictures" / "train" / "new", made):
+        with pytest.raises(MmdemoError, match="it holds or lies in"):
+            run.train(replace(planned(made, place, "x"), out=out), watch=Stops())
+    assert (desk / "thesis.txt").read_text() == "years of work"
+    assert sorted(entry.name for entry in desk.iterdir()) == ["thesis.txt"]
+
+
+def test_a_finished_model_is_put_aside_by_the_next(made: Path, place: Path) -> None:
+    folder = trained(made, place, "ask", "twice", ["train.epochs=1"])
+    first = checkpoint.weights_hash(folder)
+    (folder / "note.txt").write_text("mine")
+    watch = Stops(7)
+    with pytest.raises(Interrupted):
+        run.train(planned(made, place, "twice"), watch=watch)
+    assert checkpoint.weights_hash(folder) == first  # it goes on serving
+    run.train(planned(made, place, "twice", resume=True), watch=Stops())
+    assert checkpoint.weights_hash(folder) != first
+    assert any("twice is there already" in text for text in watch.said)
+    aside = folder / "trainer" / "earlier-1"
+    assert checkpoint.weights_hash(aside) == first
+    assert read_events(aside)
+    assert (folder / "note.txt").read_text() == "mine"
+    second = checkpoint.weights_hash(folder)
+    run.train(planned(made, place, "twice", resume=True), watch=Stops())  # nothing more to do
+    assert checkpoint.weights_hash(folder) == second
+    assert [place.name for place in (folder / "trainer").glob("earlier-*")] == ["earlier-1"]
+
+
+def test_what_diverges_is_not_published(made: Path, place: Path) -> None:
+    with pytest.raises(MmdemoError, match=r"train.learning_rate must be a number: it is nan"):
+        trained(made, place, "ask", "nan", ["train.learning_rate=nan"])
+    with pytest.raises(MmdemoError, match="The training has diverged at step"):
+        trained(made, place, "ask", "wild", ["train.learning_rate=1e30", "train.clip=1e30", "train.warmup=0.0"])
+    assert list_models("ask") == ()
+
+
 def test_a_failed_run_says_so_in_its_folder(made: Path, place: Path) -> None:
     with pytest.raises(MmdemoError, match="no figure 'nothing' to choose by"):
         trained(made, place, "ask", "failed", ["train.metric=nothing"])
@@ -327,7 +387,7 @@ def test_a_run_that_starts_anew_forgets_the_one_before(made: Path, place: Path) 
     (place / "again" / "trainer" / "events.jsonl").write_text('{"step": 500, "accuracy": 1.0}\n')
     trained(made, place, "ask", "again", ["train.epochs=1"])
     assert not (place / "again" / "trainer" / "state" / "step-500").exists()
-    assert (place / "again" / "trainer" / "earlier" / "state" / "step-500").exists()
+    assert (place / "again" / "trainer" / "earlier-1" / "state" / "step-500").exists()
     assert max(event["step"] for event in events(place / "again")) < 10
 
 
@@ -379,7 +439,7 @@ def test_two_processes_learn_as_one(made: Path, place: Path) -> None:
     _, errors = one.communicate(timeout=240)
     assert one.returncode == 0, errors
     curves = [[e["loss"] for e in events(place / name) if "loss" in e] for name in ("one", "two")]
-    assert len(curves[0]) == len(curves[1]) == 16
+    assert len(curves[0]) == len(curves[1]) == 24
     np.testing.assert_allclose(curves[0], curves[1], rtol=1e-3, atol=1e-4)
     assert load("ask", "two", device="cpu")
 

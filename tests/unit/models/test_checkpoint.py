@@ -79,7 +79,7 @@ def test_a_second_writing_replaces_the_first_and_keeps_the_run(tmp_path: Path) -
     (folder / "trainer" / "log.txt").write_text("kept")
     second = made()
     checkpoint.write(folder, CONFIG, checkpoint.pack(second.state_dict()))
-    assert not (folder / "old.md").exists()
+    assert (folder / "old.md").exists()  # whatever is not a checkpoint's own is somebody's
     assert (folder / "trainer" / "log.txt").read_text() == "kept"
     checkpoint.load_weights(made(), folder)
     assert [p.name for p in tmp_path.iterdir()] == ["c"]
@@ -203,7 +203,7 @@ def test_a_kill_while_it_is_put_in_place_loses_nothing(
     net = made()
     checkpoint.load_weights(net, folder)
     torch.testing.assert_close(net.state_dict(), fresh.state_dict(), atol=2e-3, rtol=2e-3)
-    assert [place.name for place in tmp_path.iterdir()] == ["c"]
+    assert "c" in {place.name for place in tmp_path.iterdir() if place.suffix != ".old"}
     checkpoint.recover(folder)  # nothing is left to do
     assert (folder / "trainer").exists()
 
@@ -215,3 +215,37 @@ def test_what_completes_a_checkpoint_comes_before_it_can_be_seen(tmp_path: Path)
 
     checkpoint.write(tmp_path / "c", CONFIG, checkpoint.pack(made().state_dict()), complete=complete)
     assert (tmp_path / "c" / "probe.json").exists()
+
+
+def test_what_is_not_the_checkpoints_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "c"
+    checkpoint.write(folder, CONFIG, checkpoint.pack(made().state_dict()))
+    (folder / "thesis.txt").write_text("years of work")
+    (folder / "pictures").mkdir()
+    (folder / "pictures" / "1.png").write_bytes(b"x")
+    before = checkpoint.weights_hash(folder)
+    checkpoint.write(folder, CONFIG, checkpoint.pack(made().state_dict()), aside=folder / "trainer" / "earlier-1")
+    assert (folder / "thesis.txt").read_text() == "years of work"
+    assert (folder / "pictures" / "1.png").exists()
+    assert checkpoint.weights_hash(folder) != before
+    assert checkpoint.weights_hash(folder / "trainer" / "earlier-1") == before
+    assert sorted(place.name for place in tmp_path.iterdir()) == ["c"]
+
+
+def test_what_is_in_the_way_is_not_removed(tmp_path: Path) -> None:
+    (tmp_path / "c.part").mkdir()
+    (tmp_path / "c.part" / "mine.txt").write_text("mine")
+    (tmp_path / "d").write_text("a file")
+    for name in ("c", "d"):
+        with pytest.raises(MmdemoError, match="is in the way"):
+            checkpoint.write(tmp_path / name, CONFIG, checkpoint.pack(made().state_dict()))
+    assert (tmp_path / "c.part" / "mine.txt").exists()
+    assert (tmp_path / "d").read_text() == "a file"
+
+
+def test_what_is_no_number_is_not_saved(tmp_path: Path) -> None:
+    for wrong in (float("nan"), 1e6):
+        state = made().state_dict()
+        state["bias"][0] = wrong
+        with pytest.raises(MmdemoError, match="tensor bias holds values that are no numbers"):
+            checkpoint.write(tmp_path / "c", CONFIG, checkpoint.pack(state))

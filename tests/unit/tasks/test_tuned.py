@@ -92,7 +92,8 @@ def answers(task: Task[Any, Any], net: nn.Module, rows: list[Any]) -> list[Any]:
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [(name, text) for name in ("caption", "vision", "sentiment") for text in TUNES]
+    [(name, text) for name in ("caption", "vision") for text in TUNES]
+    + [("sentiment", text.replace("3", "2")) for text in TUNES]
     + [(name, text) for name in ("ask", "classify") for text in ("head", "last:1", "lora")],
 )
 def test_what_should_move_moves_and_nothing_else(name: str, text: str, trunk: PictureTrunk) -> None:

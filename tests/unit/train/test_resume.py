@@ -21,8 +21,9 @@ from safetensors.torch import load_file
 from mmdemo.core.errors import MmdemoError
 from mmdemo.tasks import TASKS
 from mmdemo.train import state
+from mmdemo.train.loop import StepTrainer
 from mmdemo.train.precision import run_outputs
-from mmdemo.train.record import STATES, Progress, Record, Watch, read_events
+from mmdemo.train.record import BEST, EVENTS, STATES, Progress, Record, Watch, read_events
 from mmdemo.train.state import TRAINER, WEIGHTS, chance, newest_state, set_chance
 from mmdemo.train.trainer import Interrupted
 from tests.unit.tasks.made import CONFIGS
@@ -171,6 +172,87 @@ def test_more_epochs_can_be_asked_for_on_resume(tmp_path: Path) -> None:
     assert _steps(tmp_path) == [1, 2, 3]
 
 
+class Killed(Stops):
+    """Dies after a step, as if by kill -9: nothing is written any more."""
+
+    def step(self, progress: Progress) -> None:
+        if progress.step == self.at:
+            raise KeyboardInterrupt
+
+
+def test_the_best_epoch_of_a_state_outlives_what_came_after_it(tmp_path: Path) -> None:
+    """A later epoch was better, its state was never written, and the run goes on in another way."""
+    rows, settings = lively_rows("caption"), replace(LIVELY, keep=1, save_steps=10**6, epochs=6)
+    with pytest.raises(Interrupted):
+        fitted(tmp_path, settings, rows=rows, watch=Stops(14, signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt):
+        fitted(tmp_path, settings, rows=rows, watch=Killed(22, signal.SIGINT), resume=True)
+    figures = {event["step"]: event["minus_loss"] for event in read_events(tmp_path) if "minus_loss" in event}
+    assert figures[16] > figures[8]
+    assert {file.stem for file in (tmp_path / BEST).iterdir()} == {"step-8", "step-16"}
+    fitted(tmp_path, replace(settings, learning_rate=20.0, epochs=3), rows=rows, resume=True)  # all else is worse
+    assert {file.stem for file in (tmp_path / BEST).iterdir()} == {"step-8"}
+
+
+def test_a_run_without_a_state_begins_anew_with_nothing_of_before(tmp_path: Path) -> None:
+    settings = replace(LIVELY, save_steps=10**6, patience=3)
+    rows = lively_rows("caption")
+    with pytest.raises(KeyboardInterrupt):
+        fitted(tmp_path, settings, rows=rows, watch=Killed(20, signal.SIGINT))
+    assert newest_state(tmp_path / STATES) is None
+    again = fitted(tmp_path, settings, rows=rows, resume=True)
+    whole = fitted(tmp_path / "whole", settings, rows=rows)
+    assert _steps(tmp_path) == _steps(tmp_path / "whole")
+    for (name, tensor), other in zip(again.state_dict().items(), whole.state_dict().values(), strict=True):
+        assert torch.equal(tensor, other), name
+
+
+@pytest.mark.parametrize("epochs", [1.5, 2])
+def test_a_training_that_has_ended_makes_no_further_step(tmp_path: Path, epochs: float) -> None:
+    rows, settings = lively_rows("caption"), replace(LIVELY, epochs=epochs)
+    one = fitted(tmp_path, settings, rows=rows)
+    before = read_events(tmp_path)
+    stops = Stops(0, signal.SIGTERM)
+    other = fitted(tmp_path, settings, rows=rows, resume=True, watch=stops)
+    assert read_events(tmp_path) == before
+    assert "its training has ended already" in stops.said
+    assert all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in one.state_dict().items())
+
+
+def test_an_epochs_end_that_was_left_out_is_made_up_for(tmp_path: Path) -> None:
+    """Killed after the last step's state and before its validation, by which the training would have stopped early."""
+    rows, settings = lively_rows("caption"), replace(LIVELY, learning_rate=0.3, patience=1, epochs=9, average=0.0)
+    whole = fitted(tmp_path, settings, rows=rows)
+    events = read_events(tmp_path)
+    last = max(event["step"] for event in events)
+    assert last < 72
+    lines = (tmp_path / EVENTS).read_text().splitlines(keepends=True)
+    (tmp_path / EVENTS).write_text("".join(lines[:-1]))  # without the last validation
+    again = fitted(tmp_path, settings, rows=rows, resume=True)
+    assert [{k: v for k, v in e.items() if k != "time"} for e in read_events(tmp_path)] == [
+        {k: v for k, v in e.items() if k != "time"} for e in events
+    ]
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in whole.state_dict().items())
+
+
+def test_what_is_no_number_is_no_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compute = StepTrainer.compute_loss
+
+    def broken(self: StepTrainer, *given: object, **rest: object) -> torch.Tensor:
+        loss = compute(self, *given, **rest)  # type: ignore[arg-type]
+        return loss * float("nan") if self.state.global_step >= 5 else loss
+
+    monkeypatch.setattr(StepTrainer, "compute_loss", broken)
+    with pytest.raises(MmdemoError, match="has diverged at step 8"):  # the first epoch's end
+        fitted(tmp_path, LIVELY, rows=lively_rows("caption"))
+    state = newest_state(tmp_path / STATES)
+    assert state is not None
+    assert state.name == "step-3"
+    monkeypatch.undo()
+    net = fitted(tmp_path, replace(LIVELY, learning_rate=1e-3), rows=lively_rows("caption"), resume=True)
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in net.state_dict().values())
+
+
 def test_the_random_generators_go_on_where_they_were() -> None:
     stored = chance()
     drawn = [torch.rand(3).tolist(), np.random.rand(3).tolist(), random.gauss(0, 1), random.random()]
@@ -215,7 +297,7 @@ def test_a_forgotten_resume_loses_nothing(tmp_path: Path) -> None:
     record.set_aside()
     record.close()
     assert not (tmp_path / STATES).exists()
-    kept = newest_state(tmp_path / "earlier" / STATES)
+    kept = newest_state(tmp_path / "earlier-1" / STATES)
     assert kept is not None
     assert "--resume would have gone on with it" in stops.said[-1]
     assert not json.loads((kept / TRAINER).read_text())["log_history"]

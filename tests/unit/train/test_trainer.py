@@ -114,13 +114,14 @@ def test_other_failures_are_not_taken_for_want_of_memory(tmp_path: Path, monkeyp
 def test_every_row_comes_once_an_epoch_whoever_computes_it() -> None:
     alone = Batches(23, 6, seed=5)
     steps = [sorted(place.row for place in part) for part in alone]
-    assert len(steps) == len(alone) == alone.steps == 3  # what is left over waits for another epoch's order
-    assert len({row for step in steps for row in step}) == 18
-    shared: list[list[int]] = [[], [], []]
+    assert len(steps) == len(alone) == alone.steps == 4
+    assert sorted(row for step in steps for row in step) == list(range(23))
+    assert {len(step) for step in steps} == {5, 6}
+    shared: list[list[int]] = [[], [], [], []]
     for rank in (0, 1):
         one = Batches(23, 6, parts=2, processes=2, rank=rank, seed=5)
         parts = list(one)
-        assert len(parts) == len(one) == 6
+        assert len(parts) == len(one) == 8
         for number, part in enumerate(parts):
             shared[number // 2] += [place.row for place in part]
     assert [sorted(step) for step in shared] == steps
