@@ -101,7 +101,7 @@ def classify(
     from mmdemo.media.text import check_template, parse_labels
 
     check_results_path(out)
-    wanted = parse_labels(_labels_text(labels, labels_file))
+    wanted = parse_labels(_labels_text(labels, labels_file, model))
     prompt = check_template(template)
     inputs = expand(images, PICTURE_SUFFIXES, kind="pictures")
     with _engine("classify", model, device) as engine:
@@ -230,7 +230,7 @@ def _split_question(arguments: Sequence[str]) -> tuple[list[str], str]:
     return names, question
 
 
-def _labels_text(labels: str | None, file: Path | None) -> str:
+def _labels_text(labels: str | None, file: Path | None, model: str | None) -> str:
     if labels is not None and file is not None:
         raise MmdemoError("There are two lists of labels", "--labels and --labels-file were both given", "Give one")
     if file is not None:
@@ -239,6 +239,13 @@ def _labels_text(labels: str | None, file: Path | None) -> str:
         except (OSError, UnicodeDecodeError) as error:
             reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else (error.strerror or "").lower()
             raise MmdemoError(f"The labels in {file} cannot be read", reason) from error
-    if labels is None:
+    if labels is not None:
+        return labels
+    from mmdemo.core.config import CLASSES
+    from mmdemo.models import registry
+    from mmdemo.models.folder import read_config
+
+    learned = read_config(registry.find("classify", model)).settings.get(CLASSES) if model is not None else ()
+    if not isinstance(learned, tuple) or not learned:
         raise MmdemoError("There are no labels", "", 'Give them as --labels "cat, dog" or --labels-file FILE')
-    return labels
+    return "\n".join(learned)

@@ -13,6 +13,9 @@ from mmdemo.core.errors import MmdemoError
 
 SCHEMA = 1
 
+CLASSES = "classes"
+"""Setting of a Classify checkpoint: the labels of its training pictures, which it is asked for where none are given."""
+
 TUNED_TRUNK = "vision."
 """Prefix of tensors that stand in for those of the checkpoint's part "vision": its trunk was tuned along."""
 

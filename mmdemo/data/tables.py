@@ -55,6 +55,8 @@ def read_rows(table: Path) -> Iterator[Row]:
     except OSError as error:
         raise MmdemoError(f"The table {table} cannot be read", error.strerror or str(error)) from error
     except UnicodeDecodeError as error:
+        if table.suffix.lower() not in {".csv", ".jsonl"}:
+            raise MmdemoError(f"{table} cannot be used here", "it is neither a folder nor a table") from error
         raise MmdemoError(f"The table {table} cannot be read", "it is not UTF-8 text", "Save it as UTF-8") from error
 
 

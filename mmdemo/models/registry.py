@@ -48,6 +48,7 @@ def find(task: str, model: str | None) -> Path:
     here = checkpoints_root() / name
     folder = here if (here / "config.json").exists() else Path(name).expanduser()
     if not (folder / "config.json").exists():
+        refuse_unfinished(name)
         known = [card.id for card in list_models(task)]
         near = nearest_name(name, known)
         raise MmdemoError(
@@ -59,6 +60,13 @@ def find(task: str, model: str | None) -> Path:
     if found != task:
         raise MmdemoError(f"{name} cannot serve {task}", f"it was trained for {found}")
     return folder
+
+
+def refuse_unfinished(name: str) -> None:
+    """Raises MmdemoError where the name is that of a run which has not come to a model yet."""
+    for place in (checkpoints_root() / name, Path(name).expanduser()):
+        if (place / "trainer").is_dir() and not (place / "config.json").exists():
+            raise MmdemoError(f"{name} is no model yet", "its training has not ended", "Go on with --resume")
 
 
 def find_any(model: str) -> Path:

@@ -23,6 +23,7 @@ from mmdemo.core.types import (
     Result,
     SentimentRequest,
 )
+from mmdemo.models import registry
 from mmdemo.serving.cache import LruCache
 from mmdemo.serving.memory import resident_bytes
 from mmdemo.serving.pool import Loader, ModelPool, translated
@@ -200,6 +201,8 @@ class Engine:
         listed = [card.id for card in self._lister(task)]
         if wanted in listed:
             return wanted
+        if not self.public:
+            registry.refuse_unfinished(wanted)
         if not self.public and (Path(wanted).expanduser().exists() or "/" in wanted or "\\" in wanted):
             return wanted  # a folder, a zip or a hub id: the loader knows
         raise self._unknown(task, wanted, listed)

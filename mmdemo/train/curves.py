@@ -29,15 +29,17 @@ def draw(record: Record) -> None:
 def draw_picture(events: list[Event], file: Path, *, title: str) -> None:
     """Loss by step, smoothed over its points, and below it every validation figure by epoch."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure  # both slow to import
+    from matplotlib.figure import Figure  # all slow to import
+    from matplotlib.ticker import MaxNLocator
 
     losses = [(e["step"], e["loss"]) for e in events if isinstance(e.get("loss"), int | float)]
     figures = by_name(events)
     figure = Figure(figsize=(7, 2.6 * (1 + len(figures))), layout="constrained", facecolor="white")
     axes: list[Any] = list(figure.subplots(1 + len(figures), 1, sharex=True, squeeze=False)[:, 0])
     steps, values = [step for step, _ in losses], [value for _, value in losses]
+    few = "." if len(steps) < 20 else ""  # a line needs two points to be seen
     axes[0].plot(steps, values, color=PALE, linewidth=0.8)
-    axes[0].plot(steps, smoothed(values), color=INK, linewidth=1.6)
+    axes[0].plot(steps, smoothed(values), color=INK, linewidth=1.6, marker=few)
     axes[0].set_ylabel("loss")
     axes[0].set_title(title, loc="left", fontsize=11)
     for axis, (name, points) in zip(axes[1:], figures.items(), strict=True):
@@ -50,6 +52,7 @@ def draw_picture(events: list[Event], file: Path, *, title: str) -> None:
         axis.grid(color=RULE, linewidth=0.6)
         axis.spines[["top", "right"]].set_visible(False)
     axes[-1].set_xlabel("step")
+    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     part = file.with_name(file.name + ".part")
     FigureCanvasAgg(figure).print_png(part)  # type: ignore[no-untyped-call]  # matplotlib gives it no types
     part.replace(file)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mmdemo.core.config import Calibration, CardText, CheckpointConfig
+from mmdemo.core.config import CLASSES, Calibration, CardText, CheckpointConfig
 from mmdemo.core.types import TASKS as SERVED
 from mmdemo.core.types import Metric
 from mmdemo.data.prepare import Bases, Prepared
@@ -116,6 +116,12 @@ def replaced(plan: Plan, record: Record) -> Path | None:
     return None
 
 
+def _answers(config: CheckpointConfig) -> tuple[str, ...]:
+    """What the card says that it answers with: classes of one's own where there are any."""
+    classes = config.settings.get(CLASSES)
+    return classes if isinstance(classes, tuple) and classes else config.labels
+
+
 def finish(folder: Path, metrics: Sequence[Metric], command: str, notes: Sequence[str], *, name: str = "") -> None:
     """Write metrics.json and the card, which calls the checkpoint ``name``, or as its folder is called."""
     config, card = checkpoint.read_config(folder), registry.read_card(folder)
@@ -131,7 +137,7 @@ def finish(folder: Path, metrics: Sequence[Metric], command: str, notes: Sequenc
         calibration=config.calibration if config.task in SERVED and config.calibration.right else None,
         parameters=card.parameters,
         size=card.size,
-        labels=config.labels,
+        labels=_answers(config),
         notes=[*config.card.notes, *notes],
     )
     (folder / "README.md").write_text(readme, encoding="utf-8")

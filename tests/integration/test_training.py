@@ -22,6 +22,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from mmdemo.cli import main
 from mmdemo.core.errors import MmdemoError
 from mmdemo.models import checkpoint, list_models, load, probe
 from mmdemo.nets.speech import SpeechEncoder
@@ -483,3 +484,35 @@ def test_folds_are_pooled(made: Path, place: Path, capsys: pytest.CaptureFixture
     assert report["n"] == 32
     assert {"ua", "wa", "macro_f1", "ece"} <= report["metrics"].keys()
     assert (place / "folds" / "trainer" / "cross_validation.json").exists()
+
+
+def test_classes_of_ones_own_are_asked_for_by_themselves(
+    made: Path, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i, picture in enumerate(sorted((made / "pictures" / "train").glob("*.png"))):
+        folder = place / "pets" / ("cat", "robin")[i % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(picture, folder)
+    run.main(
+        task="classify",
+        data=[place / "pets"],
+        out="pets-model",
+        config=configured(place, "classify"),
+        base=str(made / "bases"),
+        overrides=["train.epochs=1"],
+        device="cpu",
+    )
+    assert checkpoint.read_config(place / "pets-model").settings["classes"] == ("cat", "robin")
+    assert "cat, robin." in (place / "pets-model" / "README.md").read_text()
+    picture = str(made / "pictures" / "train" / "0.png")
+    assert main(["classify", picture, "--model", "pets-model", "--device", "cpu", "--json"]) == 0
+    labels = {entry["label"] for entry in json.loads(capsys.readouterr().out)["labels"]}
+    assert labels == {"cat", "robin", "none of these"}
+
+
+def test_an_interrupted_run_is_no_model_yet(made: Path, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Interrupted):
+        run.train(planned(made, place, "half"), watch=Stops(3))
+    picture = str(made / "pictures" / "train" / "0.png")
+    assert main(["ask", picture, "What is it?", "--model", "half", "--device", "cpu"]) != 0
+    assert "half is no model yet: its training has not ended. Go on with --resume." in capsys.readouterr().err

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mmdemo.core.config import CheckpointConfig
+from mmdemo.core.config import CLASSES, CheckpointConfig
 from mmdemo.core.words import tokenise_caption
 from mmdemo.data import pictures, texts
 from mmdemo.data.pictures import Say, Views
@@ -125,7 +125,12 @@ def prepare_classify(sources: Sources, bases: Bases, net: Net, say: Say | None) 
             "bank": len(bank),
         },
         labels=names,
-        settings={"templates": TEMPLATES, "bank": bank, "known_weight": float(options["known_weight"])},
+        settings={
+            "templates": TEMPLATES,
+            "bank": bank,
+            "known_weight": float(options["known_weight"]),
+            CLASSES: _classes(sources, bases),
+        },
         parts={"vision": vision.reference(), "text": text.reference()},
     )
     net_settings(ClassifyConfig, config.net)
@@ -142,6 +147,13 @@ def _groups(examples: Sequence[Example]) -> dict[Path, int]:
     labels = {e.file: e.label for e in examples if e.file is not None and e.label and not e.captions}
     numbers = {label: i for i, label in enumerate(sorted(set(labels.values())))}
     return {file: numbers[label] for file, label in labels.items()}
+
+
+def _classes(sources: Sources, bases: Bases) -> tuple[str, ...]:
+    """The labels of the training pictures, after those of the base; none where they have captions."""
+    known = bases.same.settings.get(CLASSES) if bases.same is not None else None
+    labels = sorted({e.label for e in sources.train.examples if e.label})
+    return tuple(dict.fromkeys((*(known if isinstance(known, tuple) else ()), *labels)))
 
 
 def imagenet_names() -> tuple[str, ...]:
