@@ -25,6 +25,9 @@ from mmdemo.train.plan import Plan, default_config, read_replaced, same_task
 from mmdemo.train.precision import run_outputs
 from mmdemo.train.record import Record
 
+FEWEST = 30
+"""Validation rows below which a run that started from a calibrated checkpoint keeps that calibration."""
+
 
 def card_text(plan: Plan, prepared: Prepared) -> CardText:
     """What the card says: the configuration's words for a shipped checkpoint, plain facts for anybody's own."""
@@ -54,14 +57,15 @@ def _own_card(plan: Plan, prepared: Prepared) -> CardText:
 def calibrated(plan: Plan, task: Task[Any, Any], prepared: Prepared, net: nn.Module) -> CheckpointConfig:
     """The checkpoint's configuration with card text, and calibration from the validation rows.
 
-    Where they say nothing of it, the calibration of the checkpoint that the run started from stays.
+    Where they say nothing of it, or are fewer than :data:`FEWEST`, the calibration of the checkpoint that the run
+    started from stays: a temperature of a dozen rows is chance, and makes a network far too sure of itself.
     """
     same = same_task(plan)
     before = checkpoint.read_config(same).calibration if same is not None else Calibration()
     if same is not None and not before.data:
         before = dataclasses.replace(before, data=f"other data, for {same.name}, which this run started from")
     config = dataclasses.replace(prepared.config, card=card_text(plan, prepared), calibration=before)
-    if not prepared.validation:
+    if not prepared.validation or (same is not None and len(prepared.validation) < FEWEST):
         return config
     outputs = run_outputs(
         task,

@@ -187,6 +187,9 @@ def test_a_second_training_starts_from_the_first(made: Path, place: Path) -> Non
     )
     second = checkpoint.read_config(place / "second")
     assert second.labels[: len(labels)] == labels
+    kept, before = second.calibration, checkpoint.read_config(first).calibration
+    assert (kept.temperature, kept.threshold) == (before.temperature, before.threshold)  # two pictures say too little
+    assert "for ask-base, which this run started from" in kept.data
     assert second.labels[len(labels) :] == ("zebra",)
     one, other = (load_file(folder / checkpoint.WEIGHTS) for folder in (first, place / "second"))
     for name, tensor in one.items():  # at a rate of next to nothing only the new row differs
