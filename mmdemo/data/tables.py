@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import TextIO
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.data.rows import Row, column
@@ -69,7 +70,7 @@ def columns(table: Path) -> tuple[str, ...]:
     if table.suffix.lower() == ".csv":
         try:
             with table.open(encoding="utf-8-sig", newline="") as lines:
-                return tuple(next(csv.reader(lines), ()))
+                return tuple(next(csv.reader(lines, delimiter=_delimiter(lines)), ()))
         except (OSError, UnicodeDecodeError, csv.Error):
             return ()  # read_rows says it
     rows = islice(read_rows(table), 20)
@@ -129,9 +130,16 @@ def _json_rows(table: Path) -> Iterator[Row]:
             yield Row(values=values, table=table, line=number)
 
 
+def _delimiter(lines: TextIO) -> str:
+    """Comma, or the semicolon that spreadsheets write where a comma stands in numbers."""
+    first = lines.readline()
+    lines.seek(0)
+    return ";" if first.count(";") > first.count(",") else ","
+
+
 def _csv_rows(table: Path) -> Iterator[Row]:
     with table.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines)
+        reader = csv.DictReader(lines, delimiter=_delimiter(lines))
         try:
             for values in reader:
                 line = reader.line_num

@@ -9,6 +9,7 @@ import pytest
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.data.read import Example, read_examples
+from mmdemo.data.tables import columns, read_rows
 from tests.unit.data.made import write_csv, write_parquet, write_picture
 
 ROWS = [
@@ -153,3 +154,10 @@ def test_a_damaged_parquet_file(pictures: Path) -> None:
     (pictures / "t.parquet").write_bytes(b"PAR1 and nothing more")
     with pytest.raises(MmdemoError, match=r"t.parquet cannot be read"):
         read_examples("classify", [pictures / "t.parquet"])
+
+
+def test_semicolons_part_fields_where_the_first_line_has_them(tmp_path: Path) -> None:
+    table = tmp_path / "metadata.csv"
+    table.write_text("file_name;label\na.wav;sad, or so\n", encoding="utf-8-sig")
+    assert columns(table) == ("file_name", "label")
+    assert [row.values for row in read_rows(table)] == [{"file_name": "a.wav", "label": "sad, or so"}]
