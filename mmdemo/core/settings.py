@@ -19,6 +19,11 @@ def checkpoints_root() -> Path:
     return Path(os.environ.get("MMDEMO_CHECKPOINTS") or ROOT / "checkpoints").expanduser()
 
 
+def datasets_root() -> Path:
+    """Folder of data made or brought in the page: ``MMDEMO_DATASETS``, default ``datasets/`` in the checkout."""
+    return Path(os.environ.get("MMDEMO_DATASETS") or ROOT / "datasets").expanduser()
+
+
 def cache_root() -> Path:
     """Folder of cached features, safe to delete: ``MMDEMO_CACHE``, default the user's cache folder."""
     given = os.environ.get("MMDEMO_CACHE")
