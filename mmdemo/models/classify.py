@@ -6,13 +6,14 @@ Legend: ``B`` pictures, ``K`` labels, ``E`` width of the text space, ``N`` Image
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmdemo.core.config import CheckpointConfig
+from mmdemo.core.config import CLASSES, CheckpointConfig
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import (
     NONE_OF_THESE,
@@ -35,6 +36,13 @@ EXPLAINED = 3
 """Leading labels that get a map."""
 
 
+class Labels(NamedTuple):
+    """Unit vectors (K, E) of labels: as their words say it, and as pictures of them showed it where they are known."""
+
+    said: Tensor
+    shown: Tensor
+
+
 class ClassifyModel(ReadyModel):
     """Two opinions on how well a label fits a picture, each measured against a bank of everyday words.
 
@@ -44,6 +52,9 @@ class ClassifyModel(ReadyModel):
     Each opinion is a cosine; in units of its own standard deviation over the bank, for this picture, it says how far a
     label stands out from what could be said of any picture. So the sum of both means the same for two labels as for
     five thousand, and a constant height decides against "none of these".
+
+    Classes that somebody taught with pictures have vectors of their own in the second opinion
+    (tasks.classify.ClassifyTask.conclude); every other label means what its words say.
     """
 
     def __init__(
@@ -61,15 +72,32 @@ class ClassifyModel(ReadyModel):
         self.pictures, self.text = pictures, text
         self.templates = _words(config, "templates")
         self.known_weight = _number(config, "known_weight")
+        learned = config.settings.get(CLASSES)
+        self.classes = learned if isinstance(learned, tuple) else ()
+        if net.config.own not in (0, len(self.classes)):  # 0: trained before classes had vectors of their own
+            raise MmdemoError(
+                f"{card.id} cannot be loaded", f"it has {len(self.classes)} classes and vectors for {net.config.own}"
+            )
+        self._own = {name.casefold(): i for i, name in enumerate(self.classes[: net.config.own])}
 
     # ------------------------------------------------------------ vectors
 
-    def _vectors(self, labels: Sequence[str], template: str | None) -> Tensor:
-        """Label → mean of its prompts' unit vectors, normalised: (K, E)."""
+    def vectors(self, labels: Sequence[str], template: str | None = None) -> Labels:
+        """Label → mean of its prompts' unit vectors, normalised; own classes where they were moved to.
+
+        With a template of somebody's own they are what the words say.
+        """
         templates = (template,) if template else self.templates
         prompts = [t.replace("{}", label) for label in labels for t in templates]
         vectors = torch.from_numpy(self.text.vectors(prompts)).view(len(labels), len(templates), -1).mean(dim=1)
-        return torch.nn.functional.normalize(vectors, dim=1).to(self.device)
+        said = torch.nn.functional.normalize(vectors, dim=1).to(self.device)
+        shown = [(i, self._own[label.casefold()]) for i, label in enumerate(labels) if label.casefold() in self._own]
+        if template or not shown:
+            return Labels(said=said, shown=said)
+        rows, places = zip(*shown, strict=True)
+        moved = said.clone()
+        moved[list(rows)] = self.net.own()[list(places)]
+        return Labels(said=said, shown=moved)
 
     def encode_pictures(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
         """Unit vectors of the learned projection, (B, E)."""
@@ -86,14 +114,14 @@ class ClassifyModel(ReadyModel):
 
     # ------------------------------------------------------------ scores
 
-    def heights(self, pooled: Tensor, labels: Tensor) -> Tensor:
-        """How far each label stands out: pooled (B, D), labels (K, E) → (B, K)."""
+    def heights(self, pooled: Tensor, labels: Labels) -> Tensor:
+        """How far each label stands out: pooled (B, D), K labels → (B, K)."""
         chance = self.pictures.vision.trunk.logits(pooled).softmax(dim=1)  # (B, N)
-        known = heights(known_vector(chance, self.net.names), labels, self.net.bank)
-        space = heights(self.net(pooled), labels, self.net.bank)
+        known = heights(known_vector(chance, self.net.names), labels.said, self.net.bank)
+        space = heights(self.net(pooled), labels.shown, self.net.bank)
         return self.known_weight * known + (1 - self.known_weight) * space
 
-    def _logits(self, pooled: Tensor, labels: Tensor) -> Tensor:
+    def _logits(self, pooled: Tensor, labels: Labels) -> Tensor:
         """(B, K + 1); the last column is "none of these"."""
         none = torch.full((len(pooled), 1), self.config.calibration.height, device=pooled.device)
         return torch.cat((self.heights(pooled, labels), none), dim=1) / self.config.calibration.temperature
@@ -101,11 +129,11 @@ class ClassifyModel(ReadyModel):
     def _answer(self, requests: Sequence[ClassifyRequest]) -> list[Result]:
         seen = self.pictures.encode([r.picture for r in requests])
         results: list[Result] = []
-        kept: dict[tuple[tuple[str, ...], str | None], Tensor] = {}
+        kept: dict[tuple[tuple[str, ...], str | None], Labels] = {}
         for request, picture in zip(requests, seen, strict=True):
             asked = (request.labels, request.template)
             if asked not in kept:
-                kept[asked] = self._vectors(request.labels, request.template)
+                kept[asked] = self.vectors(request.labels, request.template)
             scores = self._logits(picture.pooled.unsqueeze(0), kept[asked]).softmax(dim=1)[0]
             names = (*request.labels, NONE_OF_THESE)
             order = scores.argsort(descending=True).tolist()
@@ -127,9 +155,10 @@ class ClassifyModel(ReadyModel):
         self._in_use()
         request, result = of_type(request, ClassifyRequest), of_type(result, ClassifyResult)
         leading = [item.label for item in result.labels if item.label != NONE_OF_THESE][:EXPLAINED]
-        labels = self._vectors(leading, request.template)
+        found = self.vectors(leading, request.template)
+        labels = Labels(said=found.said.clone(), shown=found.shown.clone())  # made anew, outside inference mode
         grid = self.pictures.encode([request.picture])[0].grid
-        maps = cam(grid, lambda x: self.heights(pool(x), labels.clone())[0])
+        maps = cam(grid, lambda x: self.heights(pool(x), labels)[0])
         return tuple(HeatMap(cells=cells, label=label) for cells, label in zip(maps, leading, strict=True))
 
 

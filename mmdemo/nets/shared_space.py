@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassifyConfig:
-    """Settings of :class:`TextSpace`; ``classes`` and ``bank`` count the words whose vectors it carries."""
+    """Settings of :class:`TextSpace`; ``classes``, ``bank`` and ``own`` count the words whose vectors it carries."""
 
     channels: int = 1280
     hidden: int = 1024
@@ -22,6 +22,7 @@ class ClassifyConfig:
     dropout: float = 0.2
     classes: int = 1000
     bank: int = 2000
+    own: int = 0
 
 
 class TextSpace(nn.Module):
@@ -31,10 +32,14 @@ class TextSpace(nn.Module):
         names: Unit vectors of the ImageNet classes, (classes, E).
         bank: Unit vectors of everyday words, (bank, E), against which labels must stand out. Both are carried along,
             because encoding three thousand words takes longer than anything else when a model is loaded.
+        said, moved: Where there are classes of somebody's own, unit vectors of their names, (own, E), and by how much
+            pictures of them moved them. Any other label stays where the text encoder puts it.
     """
 
     names: Tensor
     bank: Tensor
+    said: Tensor
+    moved: Tensor
 
     def __init__(self, config: ClassifyConfig) -> None:
         super().__init__()
@@ -49,10 +54,17 @@ class TextSpace(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(2.7))
         self.register_buffer("names", torch.zeros(config.classes, config.text_width))
         self.register_buffer("bank", torch.zeros(config.bank, config.text_width))
+        if config.own:
+            self.register_buffer("said", torch.zeros(config.own, config.text_width))
+            self.register_buffer("moved", torch.zeros(config.own, config.text_width))
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Args: pooled (B, D). Returns unit vectors (B, E)."""
         return F.normalize(self.net(pooled).float(), dim=1)
+
+    def own(self) -> Tensor:
+        """Unit vectors (own, E) of the classes of somebody's own, moved by what was shown of them."""
+        return F.normalize(self.said + self.moved, dim=1)
 
 
 SPREAD = 1e-4

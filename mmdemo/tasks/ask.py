@@ -109,6 +109,8 @@ class AskTask:
         for kind in ("weight", "bias")
     )
     additive = True
+    grown_rows: tuple[str, ...] = ()
+    concludes = False
 
     def build(self, config: CheckpointConfig) -> Fusion:
         return build_fusion(from_mapping(AskConfig, config.net))
@@ -118,6 +120,9 @@ class AskTask:
 
     def warm_up(self, net: Fusion, rows: Sequence[AskRow]) -> None:
         """Nothing: all is learned step by step."""
+
+    def conclude(self, net: Fusion, rows: Sequence[AskRow]) -> None:
+        """Nothing: the steps are all there is."""
 
     def depth(self, net: Fusion, name: str) -> int:
         return HEAD  # everything in this network is new; the encoders are not part of it

@@ -51,6 +51,9 @@ class Task(Protocol[Net, Row]):
     """Tensors with one row per label, of all networks that the task builds: a network that starts from another one
     takes over the rows of shared labels."""
 
+    grown_rows: tuple[str, ...]
+    """Tensors with rows for what was added to the network that it starts from: the first rows are that one's."""
+
     additive: bool
     """Whether the loss of a batch is the mean over its items. Where rows are compared with each other it is not, and a
     batch cannot be taken in parts."""
@@ -65,6 +68,10 @@ class Task(Protocol[Net, Row]):
 
     def warm_up(self, net: Net, rows: Sequence[Row]) -> None:
         """What can be computed from the training rows at once, before the first step."""
+        ...
+
+    def conclude(self, net: Net, rows: Sequence[Row]) -> None:
+        """What can be computed from the training rows at once, after the last step."""
         ...
 
     def depth(self, net: Net, name: str) -> int:

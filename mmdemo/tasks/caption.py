@@ -64,6 +64,8 @@ class CaptionTask:
     metric = "minus_loss"
     label_rows: tuple[str, ...] = ("word.weight", "bias")
     additive = True
+    grown_rows: tuple[str, ...] = ()
+    concludes = False
 
     def build(self, config: CheckpointConfig) -> CaptionDecoder:
         return CaptionDecoder(from_mapping(CaptionConfig, config.net))
@@ -73,6 +75,9 @@ class CaptionTask:
 
     def warm_up(self, net: CaptionDecoder, rows: Sequence[CaptionRow]) -> None:
         """Nothing: all is learned step by step."""
+
+    def conclude(self, net: CaptionDecoder, rows: Sequence[CaptionRow]) -> None:
+        """Nothing: the steps are all there is."""
 
     def depth(self, net: CaptionDecoder, name: str) -> int:
         return HEAD

@@ -59,6 +59,7 @@ class SentimentTask:
     metric = "ua"
     label_rows: tuple[str, ...] = ("classifier.weight", "classifier.bias")
     additive = True
+    grown_rows: tuple[str, ...] = ()
 
     def __init__(self, *, augment: SpeechAugment | None = None) -> None:
         self.augment = augment or SpeechAugment()
@@ -113,6 +114,9 @@ class SentimentTask:
             net.classifier.weight.copy_(weight)
             net.classifier.bias.copy_(bias)
         net.train(was)
+
+    def conclude(self, net: EmotionNet, rows: Sequence[SentimentRow]) -> None:
+        """Nothing: the steps are all there is."""
 
     def depth(self, net: EmotionNet, name: str) -> int:
         parts = name.split(".")

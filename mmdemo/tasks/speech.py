@@ -25,6 +25,7 @@ class SpeechTask:
     metric = "explained"
     label_rows: tuple[str, ...] = ()
     additive = True
+    grown_rows: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         # masks would hide from the teacher what it is to explain
@@ -42,6 +43,9 @@ class SpeechTask:
 
     def warm_up(self, net: SpeechDistiller, rows: Sequence[SentimentRow]) -> None:
         """Nothing: all is learned step by step."""
+
+    def conclude(self, net: SpeechDistiller, rows: Sequence[SentimentRow]) -> None:
+        """Nothing: the steps are all there is."""
 
     def depth(self, net: SpeechDistiller, name: str) -> int:
         return HEAD  # the student is what is made here; the teacher takes no gradient

@@ -25,10 +25,15 @@ class PictureTask(Protocol):
 
     Its ``collate`` makes of the views whatever they are cut at (tasks.pictures.at_cut), and it reads ``grid`` or
     ``pooled`` of the batch.
+
+    Attributes:
+        concludes: Whether ``conclude`` does anything.
     """
 
+    concludes: bool
+
     def looked_at(self, net: Any, rows: Sequence[Any], look: Look) -> Sequence[Any]:
-        """The rows as ``calibrate`` wants them, with what it takes from the picture made anew."""
+        """The rows as ``calibrate`` and ``conclude`` want them, with what they take from the picture made anew."""
         ...
 
 
@@ -67,6 +72,7 @@ class TunedTask:
         self.inner, self.trunk = inner, trunk
         self.name, self.metric, self.additive = inner.name, inner.metric, inner.additive
         self.label_rows: tuple[str, ...] = tuple(f"head.{name}" for name in inner.label_rows)
+        self.grown_rows: tuple[str, ...] = tuple(f"head.{name}" for name in inner.grown_rows)
 
     def build(self, config: CheckpointConfig) -> Tuned:
         return self.around(self.inner.build(config))
@@ -80,6 +86,27 @@ class TunedTask:
 
     def warm_up(self, net: Tuned, rows: Sequence[Any]) -> None:
         self.inner.warm_up(net.head, rows)
+
+    def conclude(self, net: Tuned, rows: Sequence[Any]) -> None:
+        assert isinstance(self.inner, PictureTask)  # noqa: S101 - as __init__ has made sure of
+        if not self.inner.concludes:
+            return
+        was = net.training
+        net.eval()
+        self.inner.conclude(net.head, self.inner.looked_at(net.head, rows, self._look(net)))
+        net.train(was)
+
+    def _look(self, net: Tuned) -> Look:
+        """The tuned trunk, from rows' views to grids and ImageNet logits."""
+
+        def look(views: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor]:
+            device = next(net.trunk.parameters()).device
+            batch = {name: tensor.to(device) for name, tensor in at_cut(views).items()}
+            with torch.inference_mode():
+                seen = net.seen(batch)
+                return seen["grid"].cpu(), net.trunk.logits(seen["pooled"]).float().cpu()
+
+        return look
 
     def depth(self, net: Tuned, name: str) -> int:
         part, _, rest = name.partition(".")
@@ -116,17 +143,10 @@ class TunedTask:
         return found
 
     def calibrate(self, net: Tuned, outputs: Sequence[NDArray[np.float32]], rows: Sequence[Any]) -> Calibration:
-        def look(views: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor]:
-            device = next(net.trunk.parameters()).device
-            batch = {name: tensor.to(device) for name, tensor in at_cut(views).items()}
-            with torch.inference_mode():
-                seen = net.seen(batch)
-                return seen["grid"].cpu(), net.trunk.logits(seen["pooled"]).float().cpu()
-
         was = net.training
         net.eval()
         assert isinstance(self.inner, PictureTask)  # noqa: S101 - as __init__ has made sure of
-        rows = self.inner.looked_at(net.head, rows, look)
+        rows = self.inner.looked_at(net.head, rows, self._look(net))
         net.train(was)
         return self.inner.calibrate(net.head, outputs, rows)
 

@@ -52,6 +52,7 @@ class VisionTask:
     metric = "r1"
     label_rows: tuple[str, ...] = ("words.weight", "words.bias")
     additive = False
+    grown_rows: tuple[str, ...] = ()
 
     def build(self, config: CheckpointConfig) -> VisionTuner:
         trunk = PictureTrunk(from_mapping(VisionConfig, config.net))
@@ -65,6 +66,9 @@ class VisionTask:
 
     def warm_up(self, net: VisionTuner, rows: Sequence[VisionRow]) -> None:
         """Nothing: all is learned step by step."""
+
+    def conclude(self, net: VisionTuner, rows: Sequence[VisionRow]) -> None:
+        """Nothing: the steps are all there is."""
 
     def depth(self, net: VisionTuner, name: str) -> int:
         if not name.startswith("trunk.") or LORA in name:

@@ -116,6 +116,7 @@ def _train(plan: Plan, record: Record) -> Dataset:
     if processes.is_main():
         record.status("finishing")
         merge_lora(ready.net)
+        ready.task.conclude(ready.net, ready.prepared.train)
         config = calibrated(plan, ready.task, ready.prepared, ready.net)
         aside = replaced(plan, record)
         write(plan, ready.task, config, ready.net, prepared=ready.prepared, bases=ready.bases, aside=aside)
@@ -248,6 +249,8 @@ def _start(plan: Plan, net: nn.Module, config: CheckpointConfig, bases: Bases) -
                     have[name][i] = tensor[rows[label]]
         elif name in have and have[name].shape == tensor.shape:
             have[name] = tensor
+        elif name in have and name in task.grown_rows:
+            have[name][: len(tensor)] = tensor
         else:
             raise MmdemoError(
                 f"{place.name} cannot be the base of this network",

@@ -64,16 +64,21 @@ def prepare_classify(sources: Sources, bases: Bases, net: Net, say: Say | None) 
     train, held = said(sources.train.examples), said(sources.validation.examples)
     vectors = texts.vectors([t for s in (*train.values(), *held.values()) for t in s], text, say=say)
 
-    groups = _groups((*sources.train.examples, *sources.validation.examples))
+    everything = (*sources.train.examples, *sources.validation.examples)
+    groups, classes = _groups(everything), _classes(sources, bases)
+    own = {e.file: classes.index(e.label) for e in everything if e.file in groups and e.label in classes}
 
     def rows(found: Mapping[Path, tuple[str, ...]], views: Views) -> dict[Path, ClassifyRow]:
         seen = pictures.seen(found, vision, tune=sources.tune, views=views, pooled=True, say=say)
-        known = {} if sources.tune.frozen_encoder else pictures.imagenet(found, vision, say=say)
+        asked = [file for file in found if file in own] if sources.tune.frozen_encoder else list(found)
+        known = pictures.imagenet(asked, vision, say=say) if asked else {}
         return {
             file: ClassifyRow(
                 views=seen[file],
                 texts=tuple(vectors[t] for t in sentences),
                 group=groups.get(file, -1),
+                own=own.get(file, -1),
+                known_weight=float(options["known_weight"]),
                 imagenet=known[file][0] if file in known else None,
                 file=file,
             )
@@ -84,7 +89,7 @@ def prepare_classify(sources: Sources, bases: Bases, net: Net, say: Say | None) 
     validation = rows(held, Views())
     asked = object_trials({str(file): held[file] for file in validation}, seed=sources.seed)
     labels = {label for trials in asked for some, _ in trials for label in some}
-    unique = (*dict.fromkeys((*bank, *names, *labels)),)
+    unique = (*dict.fromkeys((*bank, *names, *classes, *labels)),)
     said_of = texts.vectors([p for label in unique for p in prompts(label)], text, exact=True, say=say)
 
     def mean(label: str) -> NDArray[np.float32]:
@@ -123,13 +128,14 @@ def prepare_classify(sources: Sources, bases: Bases, net: Net, say: Say | None) 
             "text_width": text.encoder.config.width,
             "classes": len(names),
             "bank": len(bank),
+            "own": len(classes),
         },
         labels=names,
         settings={
             "templates": TEMPLATES,
             "bank": bank,
             "known_weight": float(options["known_weight"]),
-            CLASSES: _classes(sources, bases),
+            CLASSES: classes,
         },
         parts={"vision": vision.reference(), "text": text.reference()},
     )
@@ -138,7 +144,11 @@ def prepare_classify(sources: Sources, bases: Bases, net: Net, say: Say | None) 
         train=list(rows(train, Views.of(options)).values()),
         validation=judged,
         config=config,
-        constants={"names": name_vectors, "bank": bank_vectors},
+        constants={
+            "names": name_vectors,
+            "bank": bank_vectors,
+            **({"said": np.stack([means[label] for label in classes])} if classes else {}),
+        },
     )
 
 

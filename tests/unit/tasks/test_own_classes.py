@@ -1,0 +1,138 @@
+"""Classes of somebody's own get vectors that pictures of them have moved; nothing else changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from mmdemo.nets.shared_space import ClassifyConfig, TextSpace, heights, known_vector
+from mmdemo.tasks.classify import ClassifyRow, ClassifyTask
+
+CHANNELS, WIDTH, CLASSES = 24, 16, 3
+
+
+def made_net(own: int = CLASSES) -> TextSpace:
+    torch.manual_seed(0)
+    net = TextSpace(
+        ClassifyConfig(channels=CHANNELS, hidden=32, text_width=WIDTH, dropout=0.5, classes=8, bank=30, own=own)
+    )
+    for name in ("names", "bank", *(["said"] if own else [])):
+        buffer = net.get_buffer(name)
+        buffer.copy_(F.normalize(torch.randn_like(buffer), dim=1))
+    return net
+
+
+def made_rows(per_class: int = 6, *, seed: int = 1, classes: int = CLASSES) -> list[ClassifyRow]:
+    """Pictures of a class lie around one point, which has nothing to do with the class's name."""
+    chance = np.random.default_rng(seed)
+    centres = np.random.default_rng(0).normal(size=(CLASSES, CHANNELS))
+    return [
+        ClassifyRow(
+            views=((centres[own] + 0.2 * chance.normal(size=CHANNELS)).astype(np.float32),) * 2,
+            texts=(np.ones(WIDTH, np.float32),),
+            group=own,
+            own=own,
+            imagenet=chance.normal(size=8).astype(np.float16),
+        )
+        for own in range(classes)
+        for _ in range(per_class)
+    ]
+
+
+def accuracy(net: TextSpace, rows: list[ClassifyRow]) -> float:
+    """Of both opinions together, as served."""
+    with torch.inference_mode():
+        pictures = net.eval()(torch.from_numpy(np.stack([row.views[0] for row in rows])))
+        logits = torch.from_numpy(np.stack([row.imagenet for row in rows if row.imagenet is not None])).float()
+        known = heights(known_vector(logits.softmax(1), net.names), net.said, net.bank)
+        both = 0.5 * known + 0.5 * heights(pictures, net.own(), net.bank)
+    right = both.argmax(1).numpy() == np.array([row.own for row in rows])
+    return float(right.mean())
+
+
+def test_pictures_of_a_class_move_its_vector_to_where_they_are_told_apart() -> None:
+    net, unseen = made_net(), made_rows(seed=2)
+    before = accuracy(net, unseen)
+
+    ClassifyTask().conclude(net, made_rows())
+
+    assert before < 0.7
+    assert accuracy(net, unseen) > 0.9
+
+
+def test_nothing_but_the_own_classes_changes() -> None:
+    net = made_net()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+
+    ClassifyTask().conclude(net, made_rows())
+
+    changed = {name for name, tensor in net.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == {"moved"}
+
+
+def test_classes_without_new_pictures_stay_where_they_were() -> None:
+    net = made_net()
+    net.moved.copy_(torch.randn_like(net.moved) * 0.1)
+    before = net.moved.clone()
+
+    ClassifyTask().conclude(net, made_rows(classes=2))
+
+    assert torch.equal(net.moved[2], before[2])
+    assert not torch.equal(net.moved[:2], before[:2])
+
+
+def test_few_pictures_move_a_class_less_than_many() -> None:
+    way = []
+    for per_class in (1, 30):
+        net = made_net()
+        ClassifyTask().conclude(net, made_rows(per_class))
+        way.append(float(net.moved.norm(dim=1).mean()))
+
+    assert way[0] < way[1]
+
+
+def test_the_same_rows_give_the_same_vectors() -> None:
+    found = []
+    for _ in range(2):
+        net = made_net()
+        ClassifyTask().conclude(net, made_rows())
+        found.append(net.moved.clone())
+
+    assert torch.equal(*found)
+
+
+def test_rows_with_captions_conclude_nothing() -> None:
+    net = made_net()
+    rows = [ClassifyRow(views=(np.ones(CHANNELS, np.float32),), texts=(np.ones(WIDTH, np.float32),))]
+
+    ClassifyTask().conclude(net, rows)
+    ClassifyTask().conclude(made_net(own=0), made_rows())
+
+    assert not net.moved.any()
+
+
+def test_the_figure_of_classes_is_how_often_the_nearest_is_right() -> None:
+    net, rows = made_net(), made_rows(seed=2)
+    ClassifyTask().conclude(net, made_rows())
+    with torch.inference_mode():
+        outputs = ClassifyTask().outputs(net.eval(), ClassifyTask().collate(rows))
+
+    figures = ClassifyTask().score(net, outputs, rows)
+
+    assert figures["top1"] == pytest.approx(1.0)
+    assert "top1" not in ClassifyTask().score(made_net(own=0), outputs, rows)
+
+
+def test_trials_of_own_classes_calibrate_with_the_right_one_and_without_it() -> None:
+    net, rows = made_net(), made_rows(12, seed=2)
+    task = ClassifyTask()
+    task.conclude(net, made_rows())
+    with torch.inference_mode():
+        outputs = task.outputs(net.eval(), task.collate(rows))
+
+    found = task.calibrate(net, outputs, rows)
+
+    assert found.right >= 0.8
+    assert found.height > 0  # below it, no class fits
