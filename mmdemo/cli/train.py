@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -60,6 +63,9 @@ def train(
     allow_leaks: Annotated[
         bool, typer.Option("--allow-leaks", help="Train even if a file or a speaker is in two splits.")
     ] = False,
+    queue: Annotated[
+        bool, typer.Option("--queue", help="Wait while another run trains on the device, and for those before.")
+    ] = False,
     device: Device = "auto",
     as_json: OneObject = False,
 ) -> int:
@@ -88,25 +94,61 @@ def train(
         )
     if out is None:
         raise MmdemoError("Missing option '--out'", "", "Name the new model, or give --check to look at the data only")
-    from mmdemo.cli.progress import watch
-    from mmdemo.train import processes, run
+    from mmdemo.train.request import words_of
 
-    if sys.argv[1:2] == ["train"]:  # this process is the training, and not a program that calls it
-        processes.own_group()
-    return run.main(
-        task=task,
-        data=data,
-        out=out,
+    words = words_of(
+        task,
+        data,
+        out,
         config=config,
         base=base,
         teacher=teacher,
         overrides=overrides or [],
-        resume=resume,
         folds=folds,
         fold=fold,
-        cross_validate=cross_validate,
         allow_leaks=allow_leaks,
         device=device,
-        json_out=as_json,
-        watch=watch(),
     )
+    # before torch is imported: who waits for hours should cost little
+    with _turn(device, out, [] if cross_validate else words, wait=queue):
+        from mmdemo.cli.progress import watch
+        from mmdemo.train import processes, run
+
+        if sys.argv[1:2] == ["train"]:  # this process is the training, and not a program that calls it
+            processes.own_group()
+        return run.main(
+            task=task,
+            data=data,
+            out=out,
+            config=config,
+            base=base,
+            teacher=teacher,
+            overrides=overrides or [],
+            resume=resume,
+            folds=folds,
+            fold=fold,
+            cross_validate=cross_validate,
+            allow_leaks=allow_leaks,
+            device=device,
+            json_out=as_json,
+            watch=watch(),
+        )
+
+
+@contextmanager
+def _turn(device: str, out: str, words: Sequence[str], *, wait: bool) -> Iterator[None]:
+    """The device for this run alone, where that can be had; of several processes of a run the first one asks.
+
+    Args:
+        words: What is asked for; a run that waits and has no folder yet is given one with them, for all to see it.
+    """
+    from mmdemo.cli.terminal import say
+    from mmdemo.studio import queue
+    from mmdemo.train.request import out_folder
+
+    if int(os.environ.get("RANK", "0")):
+        yield
+        return
+    folder = out_folder(out).absolute()
+    with queue.announced(folder, words if wait else (), device=device), queue.turn(device, folder, wait=wait, say=say):
+        yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -26,6 +25,9 @@ SAID = 20
 
 DRAWN = 30
 """Seconds between two drawings of the curve."""
+
+STOPPED = 1000
+"""Stands among the signals that were heard for somebody's wish that the run stops and its best is published."""
 
 
 class Recorder(TrainerCallback):
@@ -97,10 +99,13 @@ class Recorder(TrainerCallback):
             self.epoch_ends(state, control)
 
     def _asked(self, control: TrainerControl) -> bool:
-        """Whether the run is to stop; then its state is saved."""
-        if not processes.any_of(bool(self.asked)):
+        """Whether the run is to stop, by a signal or by its stop file; then its state is saved."""
+        if not self.asked and self.record.to_stop():
+            self.asked.append(STOPPED)
+        heard = processes.most_of(self.asked[0] if self.asked else 0)
+        if not heard:
             return False
-        self.asked[:] = self.asked or [signal.SIGTERM]
+        self.asked[:] = [heard]
         control.should_save = control.should_training_stop = True
         return True
 

@@ -23,13 +23,18 @@ from mmdemo.data.examples import Dataset
 from mmdemo.data.features import file_hashes
 from mmdemo.data.prepare import Bases
 from mmdemo.models import checkpoint, hub, registry
+from mmdemo.train.folder import CONFIG, PLAN, write_json
 from mmdemo.train.settings import RunConfig, write_config
-from mmdemo.train.state import write_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a person asked for; see ``python -m mmdemo train --help``."""
+    """What a person asked for; see ``python -m mmdemo train --help``.
+
+    Attributes:
+        command: The command for cards and reports: it names nobody's folders.
+        request: The same with whole paths, for this machine alone (see train.request).
+    """
 
     task: str
     data: tuple[Path, ...]
@@ -44,12 +49,7 @@ class Plan:
     teacher: str | None = None
     allow_leaks: bool = False
     command: str = ""
-
-
-def out_folder(name: str) -> Path:
-    """A bare name goes under checkpoints/; a path is taken as it is."""
-    path = Path(name).expanduser()
-    return path if len(path.parts) > 1 or path.is_absolute() else checkpoints_root() / name
+    request: tuple[str, ...] = ()
 
 
 def default_config(task: str) -> Path:
@@ -110,9 +110,6 @@ def same_task(plan: Plan) -> Path | None:
 
 
 # ---------------------------------------------------------------- notes of the run
-
-CONFIG = "config.toml"
-PLAN = "plan.json"
 
 MAY_CHANGE = frozenset({"learning_rate", "epochs", "save_steps", "keep", "patience"})
 """Settings of ``[train]`` that a resumed run may have otherwise; all others belong to its state."""

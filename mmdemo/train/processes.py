@@ -34,12 +34,17 @@ def is_main() -> bool:
 
 def any_of(flag: bool) -> bool:
     """Whether the flag is up in any process: what one decides, all do."""
+    return bool(most_of(int(flag)))
+
+
+def most_of(number: int) -> int:
+    """The largest of the numbers that the processes have."""
     if count() == 1 or not distributed.is_initialized():
-        return flag
+        return number
     device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
-    found = torch.tensor(int(flag), device=device)
+    found = torch.tensor(number, device=device)
     distributed.all_reduce(found, op=distributed.ReduceOp.MAX)
-    return bool(found.item())
+    return int(found.item())
 
 
 def wait() -> None:

@@ -87,11 +87,13 @@ def write(
     prepared: Prepared,
     bases: Bases,
     aside: Path | None = None,
+    notes: Sequence[str] = (),
 ) -> None:
     """Write the checkpoint, and beside it the parts that it brings along where they are not there yet.
 
     Args:
         aside: Where an older checkpoint's files go (see :func:`replaced`).
+        notes: Sentences for its card.
     """
     tensors = task.shipped(net)
     for name, (text, card) in prepared.beside.items():
@@ -108,7 +110,7 @@ def write(
         if plan.task in SERVED:
             ready = read(folder, device=plan.device)
             (folder / probe.FILE).write_text(probe.record(ready), encoding="utf-8")
-        finish(folder, (), plan.command, (), name=plan.out.name)
+        finish(folder, (), plan.command, notes, name=plan.out.name)
 
     checkpoint.write(plan.out, config, checkpoint.pack(tensors), complete=complete, aside=aside)
 

@@ -29,8 +29,9 @@ from mmdemo.evaluate.compare import Comparison, compare
 from mmdemo.models import checkpoint, hub, probe, registry
 from mmdemo.models.loading import load, pick_device, read
 from mmdemo.train.cost import Cost, cost_of
-from mmdemo.train.plan import default_config, out_folder
+from mmdemo.train.plan import default_config
 from mmdemo.train.publish import finish
+from mmdemo.train.request import out_folder
 from mmdemo.train.settings import read_config
 
 Say = Callable[[str], None]

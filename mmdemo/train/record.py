@@ -4,10 +4,14 @@ config.toml     the effective configuration
 plan.json       command, seed, hashes of data and code, versions of libraries
 events.jsonl    one line a step and one an epoch
 status.json     what it is doing now;  pid  of the process that does it
+request.json    how it was asked for: what follows ``train`` on the command line, with whole paths
+stop            while it is there, the run stops after its step
 log.txt         everything that was said, with the time
 best/           the weights of the best epochs
 state/          from which it goes on (see train.state)
 curve.png       loss and figures;  tensorboard/  the same for TensorBoard
+
+Names of the files, and what can be read of them without torch: :mod:`mmdemo.train.folder`.
 """
 
 from __future__ import annotations
@@ -17,11 +21,11 @@ import math
 import os
 import shutil
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
@@ -29,21 +33,58 @@ from torch import Tensor
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.train import processes
-from mmdemo.train.state import newest_state, step_of, write_json, write_tensors
+from mmdemo.train.folder import (
+    BEST,
+    CONFIG,
+    EVENTS,
+    EXIT,
+    LOG,
+    NOT_FIGURES,
+    OUTPUT,
+    PID,
+    PLAN,
+    REQUEST,
+    STATES,
+    STATUS,
+    STOP,
+    SUPERVISOR,
+    WATCHED,
+    Event,
+    best_epochs,
+    me,
+    newest_state,
+    read_events,
+    read_status,
+    step_of,
+    write_json,
+)
+from mmdemo.train.state import write_tensors
 
-EVENTS = "events.jsonl"
-STATUS = "status.json"
-LOG = "log.txt"
-PID = "pid"
-BEST = "best"
-STATES = "state"
+__all__ = [
+    "BEST",
+    "BOARD",
+    "CURVE",
+    "EVENTS",
+    "NOT_FIGURES",
+    "STATES",
+    "Event",
+    "Progress",
+    "Record",
+    "Say",
+    "Watch",
+    "best_epochs",
+    "read_events",
+    "read_status",
+]
+
 CURVE = "curve.png"
 BOARD = "tensorboard"
 
-NOT_FIGURES = frozenset({"time", "step", "epoch", "loss", "rate", "grad"})
-"""Of an event: what is no validation figure."""
+LATELY = 20
+"""Steps over which the speed is taken."""
 
-Event = dict[str, Any]
+_PLACE = ("step", "steps", "epoch", "loss", "figures")
+"""Of a status: where the run was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +123,10 @@ class Record:
 
     Attributes:
         before: What the run of before said last of itself.
+        metric: The figure by which the best epoch is chosen, once that is known.
     """
+
+    metric = ""
 
     def __init__(self, folder: Path, watch: Watch) -> None:
         self.writes = processes.is_main()
@@ -90,18 +134,30 @@ class Record:
         self.before = ""
         self._lock = FileLock(folder / "lock")
         self._told = 0.0
+        self._begun, self._spent = time.monotonic(), 0.0
+        self._at: Event = {}
+        self._lately: deque[tuple[float, int]] = deque(maxlen=LATELY + 1)
+        self._me, self._stop = me(), folder / STOP
         if not self.writes:
             return
         with _room(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        self.before = read_status(folder).get("state", "")
+        said = read_status(folder)
+        self.before = said.get("state", "")
+        self._spent = float(said.get("seconds") or 0.0)
+        self._at = {key: said[key] for key in _PLACE if key in said}
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise MmdemoError(
                 f"{folder.parent.name} is being trained", f"process {self._process()} holds {folder}", "Wait for it"
             ) from None
-        (folder / PID).write_text(f"{os.getpid()}\n", encoding="utf-8")
+        with _room(folder):
+            (folder / PID).write_text(f"{os.getpid()}\n", encoding="utf-8")
+        # what was said of the process before is not true of this one
+        watched = os.environ.get(WATCHED) == str(folder.parent)
+        for name in (STOP, EXIT) if watched else (STOP, EXIT, SUPERVISOR):
+            (folder / name).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let others in."""
@@ -129,27 +185,38 @@ class Record:
                 file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
 
     def status(self, state: str, **more: object) -> None:
-        """What the run is doing: preparing, training, finishing, done, stopped or failed."""
+        """What the run is doing: preparing, training, finishing, done, stopped or failed.
+
+        Where the last step was, and the seconds that the run has taken over all its interruptions, are said as well.
+        """
         if self.writes:
             self._told = time.monotonic()
+            seconds = round(self._spent + self._told - self._begun, 2)
+            told = {"state": state, **self._me, "time": time.time(), "seconds": seconds, "metric": self.metric}
             with _room(self.folder):
-                write_json({"state": state, "pid": os.getpid(), "time": time.time(), **more}, self.folder / STATUS)
+                write_json({**told, **self._at, **more}, self.folder / STATUS)
+
+    def to_stop(self) -> bool:
+        """Whether somebody has asked for the run to end after this step."""
+        return self.writes and self._stop.exists()
 
     def progress(self, progress: Progress) -> None:
         """A step was made; the status follows once a second."""
         if not self.writes:
             return
         self.watch.step(progress)
+        self._lately.append((time.monotonic(), progress.step))
+        (then, first), (now, last) = self._lately[0], self._lately[-1]
+        self._at = {
+            "step": progress.step,
+            "steps": progress.steps,
+            "epoch": round(progress.epoch, 4),
+            "loss": _number(progress.loss),
+            "figures": {name: _number(value) for name, value in progress.figures.items()},
+            "speed": round((last - first) / (now - then), 4) if now > then else 0.0,
+        }
         if time.monotonic() - self._told > 1 or progress.step == progress.steps:
-            self.status(
-                "training",
-                step=progress.step,
-                steps=progress.steps,
-                epoch=round(progress.epoch, 4),
-                loss=progress.loss,
-                figures=dict(progress.figures),
-                seconds_left=round(progress.seconds_left, 1),
-            )
+            self.status("training", seconds_left=round(progress.seconds_left, 1))
 
     # ---------------------------------------------------------------- events
 
@@ -203,13 +270,16 @@ class Record:
         """Move what an interrupted run left into ``earlier-N/``: nothing is lost by a forgotten ``--resume``."""
         if not self.writes:
             return
+        self._spent, self._at = 0.0, {}
+        watched = os.environ.get(WATCHED) == str(self.folder.parent)  # then the request is that of this run
         saved = newest_state(self.folder / STATES)
         interrupted = saved is not None and self.before != "done"
         if interrupted or (self.folder.parent / "config.json").exists():
             number = 1 + max((int(place.name[8:]) for place in self.earlier()), default=0)
             place = self.folder / f"earlier-{number}"
             place.mkdir()
-            run = (EVENTS, LOG, CURVE, "config.toml", "plan.json", *((BEST, STATES) if interrupted else ()))
+            run = (EVENTS, LOG, CURVE, CONFIG, PLAN, *((BEST, STATES) if interrupted else ()))
+            run = run if watched else (*run, REQUEST, OUTPUT)
             for name in run:
                 if (self.folder / name).exists():
                     (self.folder / name).rename(place / name)
@@ -220,7 +290,7 @@ class Record:
                 )
             else:
                 self.say(f"{self.folder.parent.name} is there already: once this run is done, it lies in {place}")
-        for name in (EVENTS, CURVE, LOG):
+        for name in (EVENTS, CURVE, LOG) if watched else (EVENTS, CURVE, LOG, REQUEST, OUTPUT):
             (self.folder / name).unlink(missing_ok=True)
         for name in (BEST, STATES, BOARD):
             shutil.rmtree(self.folder / name, ignore_errors=True)
@@ -240,39 +310,6 @@ def _room(folder: Path) -> Iterator[None]:
 def _number(value: float | int | str) -> float | int | str | None:
     """JSON knows no infinity, and nothing that is not a number."""
     return value if not isinstance(value, float) or math.isfinite(value) else None
-
-
-def read_events(folder: Path) -> list[Event]:
-    """The events of a run, oldest first; a line that was cut short is passed over."""
-    found: list[Event] = []
-    try:
-        lines = (folder / EVENTS).read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return found
-    for line in lines:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict) and isinstance(event.get("step"), int):
-            found.append(event)
-    return found
-
-
-def read_status(folder: Path) -> Event:
-    """What a run said of itself last; empty where it said nothing."""
-    try:
-        found = json.loads((folder / STATUS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def best_epochs(events: list[Event], metric: str) -> list[tuple[float, int]]:
-    """Figure and step of every epoch whose figure is a number, best first; of equals the earlier."""
-    found = [(e[metric], e["step"]) for e in events if isinstance(e.get(metric), int | float)]
-    found = [(float(value), step) for value, step in found if math.isfinite(value)]
-    return sorted(found, key=lambda entry: (-entry[0], entry[1]))
 
 
 Say = Callable[[str], None]

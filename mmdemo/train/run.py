@@ -24,6 +24,7 @@ from mmdemo.data.prepare import PREPARE, Bases, Prepared, Sources
 from mmdemo.data.sources import make_sources
 from mmdemo.data.start import load_bases
 from mmdemo.data.teacher import teach
+from mmdemo.evaluate.report import Report
 from mmdemo.models import checkpoint, registry
 from mmdemo.models.loading import pick_device
 from mmdemo.tasks import TASKS
@@ -32,6 +33,7 @@ from mmdemo.tasks.tune import Tune, freeze
 from mmdemo.tasks.tuned import with_trunk
 from mmdemo.train import processes
 from mmdemo.train.curves import draw
+from mmdemo.train.folder import STOP
 from mmdemo.train.lora import add_lora, merge_lora
 from mmdemo.train.measure import measure, run_folds
 from mmdemo.train.plan import (
@@ -43,15 +45,15 @@ from mmdemo.train.plan import (
     find_base,
     hash_of_bases,
     hash_of_data,
-    out_folder,
     same_task,
     write_plan,
 )
 from mmdemo.train.precision import pick_precision
 from mmdemo.train.publish import calibrated, replaced, write
 from mmdemo.train.record import Record, Say, Watch
+from mmdemo.train.request import out_folder, words_of, write_request
 from mmdemo.train.settings import read_config
-from mmdemo.train.trainer import Interrupted, check_batches, fit
+from mmdemo.train.trainer import Interrupted, check_batches, fit, take_best
 
 FAILED = 1
 """The exit code of a training that came to nothing."""
@@ -74,13 +76,17 @@ class Ready:
     held: Dataset
 
 
-def train(plan: Plan, *, watch: Watch) -> Dataset:
+def train(plan: Plan, *, watch: Watch, then: Callable[[Dataset, Say], None] | None = None) -> Dataset:
     """Run a plan to its end; returns what its checkpoint may be measured on.
 
     What it does meanwhile lies in ``trainer/`` below that folder (see train.record) from the first moment.
 
+    Args:
+        then: What is still to be done with the finished checkpoint before the run counts as done.
+
     Raises:
-        Interrupted: A signal came; the same plan with ``resume`` goes on.
+        Interrupted: A signal or a stop file came; the same plan with ``resume`` goes on. After a stop file the best
+            epoch so far has been published.
         MmdemoError: Whatever people can do something about.
     """
     check_batches(TASKS[plan.task], plan.config.train)
@@ -90,9 +96,14 @@ def train(plan: Plan, *, watch: Watch) -> Dataset:
     record = Record(plan.out / "trainer", watch)
     try:
         with _told(record):
-            return _train(plan, record)
+            try:
+                held = _train(plan, record)
+                if then is not None and processes.is_main():
+                    then(held, record.say)
+            finally:
+                draw(record)
+        return held
     finally:
-        draw(record)
         record.close()
 
 
@@ -103,25 +114,50 @@ def _train(plan: Plan, record: Record) -> Dataset:
     learn, choose = len(ready.prepared.train), len(ready.prepared.validation)
     kind = "pictures" if ready.bases.vision is not None else "clips"
     record.say(f"{learn} {kind} to learn from, {choose} to choose by")
-    fit(
-        ready.task,
-        ready.net,
-        ready.prepared.train,
-        ready.prepared.validation,
-        settings=plan.config.train,
-        record=record,
-        device=plan.device,
-        resume=plan.resume,
-    )
+    try:
+        fit(
+            ready.task,
+            ready.net,
+            ready.prepared.train,
+            ready.prepared.validation,
+            settings=plan.config.train,
+            record=record,
+            device=plan.device,
+            resume=plan.resume,
+        )
+    except Interrupted as error:
+        if not error.signal and processes.is_main():
+            _publish_best(plan, ready, record, stopped=error.step)
+        raise
     if processes.is_main():
-        record.status("finishing")
-        merge_lora(ready.net)
-        ready.task.conclude(ready.net, ready.prepared.train)
-        config = calibrated(plan, ready.task, ready.prepared, ready.net)
-        aside = replaced(plan, record)
-        write(plan, ready.task, config, ready.net, prepared=ready.prepared, bases=ready.bases, aside=aside)
+        _publish(plan, ready, record)
         record.say(f"{plan.out} written after {(time.monotonic() - started) / 60:.1f} min")
     return ready.held
+
+
+def _publish(plan: Plan, ready: Ready, record: Record, notes: Sequence[str] = ()) -> None:
+    record.status("finishing")
+    merge_lora(ready.net)
+    ready.task.conclude(ready.net, ready.prepared.train)
+    config = calibrated(plan, ready.task, ready.prepared, ready.net)
+    aside = replaced(plan, record)
+    write(plan, ready.task, config, ready.net, prepared=ready.prepared, bases=ready.bases, aside=aside, notes=notes)
+
+
+def _publish_best(plan: Plan, ready: Ready, record: Record, *, stopped: int) -> None:
+    """What a run has learned until somebody stopped it, as a checkpoint; its state stays, to go on from."""
+    same = same_task(plan)
+    if same is not None and same.resolve() == plan.out.resolve():
+        # the run could not go on once it had replaced what it builds on
+        record.say(f"nothing is published: {plan.out.name} is what this run builds on")
+        return
+    try:
+        best = take_best(ready.task, ready.net, ready.prepared.validation, settings=plan.config.train, record=record)
+    except MmdemoError as error:
+        record.say(f"nothing is published: {error.why}")
+        return
+    _publish(plan, ready, record, [f"stopped after step {stopped}; this is the best epoch until then (step {best})"])
+    record.say(f"{plan.out} holds the best epoch so far (step {best}); --resume goes on from step {stopped}")
 
 
 def prepare(plan: Plan, *, say: Say, record: Record | None = None) -> Ready:
@@ -165,6 +201,7 @@ def prepare(plan: Plan, *, say: Say, record: Record | None = None) -> Ready:
         if not plan.resume:
             record.set_aside()  # not before the data and the base were found good
         if processes.is_main():
+            write_request(plan.request, record.folder, device=plan.device, resume=plan.resume)
             write_plan(plan, record.folder, **known)
         for change in changes:
             say(change)
@@ -186,6 +223,7 @@ def prepare(plan: Plan, *, say: Say, record: Record | None = None) -> Ready:
             device=plan.device,
             say=steps,
         )
+    torch.manual_seed(settings.seed)  # what was drawn until here depends on which parts were loaded already
     net = _network(plan, prepared, bases)
     task.warm_up(net, prepared.train)
     task, net = with_trunk(task, net, sources.tune, None if bases.vision is None else bases.vision.trunk)
@@ -266,18 +304,24 @@ def _told(record: Record) -> Iterator[None]:
     try:
         yield
     except Interrupted as error:
+        (record.folder / STOP).unlink(missing_ok=True)
         record.status("stopped", step=error.step)
         raise
     except KeyboardInterrupt:
-        record.status("stopped", step=0)
+        record.status("stopped")
         raise
     except BaseException as error:
         with suppress(MmdemoError):  # a full disk is no reason to hide what happened
-            record.note(f"failed: {error}")
-            record.status("failed", error=str(error))
+            text = str(error).strip() or type(error).__name__
+            record.note(f"failed: {text}")
+            record.status("failed", error=text if isinstance(error, MmdemoError) else _one_line(error, text))
         raise
     else:
         record.status("done")
+
+
+def _one_line(error: BaseException, text: str) -> str:
+    return f"{type(error).__name__}: {text.splitlines()[-1].strip()}"
 
 
 def _steps(say: Say) -> Callable[[str, int, int], None]:
@@ -335,6 +379,21 @@ def main(
         folds=folds,
         fold=fold,
         allow_leaks=allow_leaks,
+        request=()
+        if cross_validate
+        else words_of(
+            task,
+            data,
+            out,
+            config=config,
+            base=base,
+            teacher=teacher,
+            overrides=overrides,
+            folds=folds,
+            fold=fold,
+            allow_leaks=allow_leaks,
+            device=device,
+        ),
         command=command_line(
             task,
             data,
@@ -358,7 +417,7 @@ def main(
         return _cross_validated(plan, watch, json_out) if cross_validate else _trained(plan, watch, json_out)
     except Interrupted as error:
         watch.say(f"Stopped after step {error.step}. The same command with --resume goes on from there.")
-        return 128 + error.signal
+        return 128 + error.signal if error.signal else 0
     except KeyboardInterrupt:
         watch.say("Stopped. The same command with --resume goes on from the last saved state.")
         return 128 + signal.SIGINT
@@ -367,11 +426,14 @@ def main(
 
 
 def _trained(plan: Plan, watch: Watch, json_out: bool) -> int:
-    held = train(plan, watch=watch)
-    if not processes.is_main():
-        return 0
-    reports = measure(plan, held, say=watch.say) if plan.task in SERVED else []
-    if json_out:
+    reports: list[Report] = []
+
+    def then(held: Dataset, say: Say) -> None:
+        if plan.task in SERVED:
+            reports.extend(measure(plan, held, say=say))
+
+    train(plan, watch=watch, then=then)
+    if json_out and processes.is_main():
         found = [report.to_json() for report in reports]
         print(json.dumps({"task": plan.task, "model": str(plan.out), "reports": found}))  # noqa: T201 - the output
     return 0

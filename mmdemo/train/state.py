@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +23,27 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.train.folder import newest_state, step_of, write_json
+
+__all__ = [
+    "AVERAGE",
+    "GROUPS",
+    "OPTIMIZER",
+    "TRAINER",
+    "WEIGHTS",
+    "chance",
+    "clear_older",
+    "folder_of",
+    "newest_state",
+    "publish",
+    "read_optimizer",
+    "read_tensors",
+    "set_chance",
+    "step_of",
+    "write_json",
+    "write_optimizer",
+    "write_tensors",
+]
 
 WEIGHTS = "weights.safetensors"
 OPTIMIZER = "optimizer.safetensors"
@@ -36,17 +56,6 @@ TRAINER = "trainer_state.json"
 def folder_of(states: Path, step: int) -> Path:
     """Where the state after a step lies."""
     return states / f"step-{step}"
-
-
-def newest_state(states: Path) -> Path | None:
-    """The newest state below ``states``, None where there is none."""
-    found = [place for place in states.glob("step-*") if re.fullmatch(r"step-\d+", place.name)]
-    return max(found, key=step_of, default=None)
-
-
-def step_of(state: Path) -> int:
-    """The step after which a state was written."""
-    return int(state.name.rpartition("-")[2])
 
 
 def clear_older(states: Path, keep: Path) -> None:
@@ -69,7 +78,7 @@ def publish(part: Path, state: Path) -> None:
     part.rename(state)
 
 
-# ---------------------------------------------------------------- tensors and JSON
+# ---------------------------------------------------------------- tensors
 
 
 def write_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
@@ -89,13 +98,6 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         return load_file(file)
     except Exception as error:  # safetensors raises its own, and what the system raises
         raise MmdemoError(f"The state in {file.parent} cannot be used", f"{file.name}: {error}") from None
-
-
-def write_json(value: object, file: Path) -> None:
-    """Whole or not at all."""
-    part = file.with_name(file.name + ".part")
-    part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(file)
 
 
 # ---------------------------------------------------------------- optimizer

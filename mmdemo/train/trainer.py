@@ -23,7 +23,7 @@ from mmdemo.tasks.base import Task
 from mmdemo.train import processes, state
 from mmdemo.train.average import Average
 from mmdemo.train.batches import Batches, steps_in
-from mmdemo.train.callbacks import Recorder
+from mmdemo.train.callbacks import STOPPED, Recorder
 from mmdemo.train.loop import PARTS, Lesson, StepTrainer, TooLarge
 from mmdemo.train.precision import out_of_memory, pick_precision, run_outputs
 from mmdemo.train.record import STATES, Record, best_epochs
@@ -38,7 +38,7 @@ class Interrupted(Exception):
 
     Attributes:
         step: The last step that was made.
-        signal: What asked.
+        signal: What asked; 0 where it was the run's stop file, and not a signal.
     """
 
     def __init__(self, step: int, signal: int) -> None:
@@ -115,14 +115,14 @@ def fit(
         resume: Go on from the newest state where there is one.
 
     Raises:
-        Interrupted: A signal came; the state was written.
+        Interrupted: A signal came, or a stop file; the state was written.
         MmdemoError: The settings cannot be, the disk is full, memory does not even hold a row, or no figure was a
             number.
     """
     transformers.utils.logging.set_verbosity(logging.ERROR)
     check_batches(task, settings, rows=len(train))
     precision = pick_precision(settings.precision, device)
-    metric = settings.metric or task.metric
+    metric = record.metric = settings.metric or task.metric
     states = record.folder / STATES
     if not settings.epochs:
         _without_steps(task, net, validation, settings=settings, record=record, device=device)
@@ -163,10 +163,24 @@ def fit(
                 ) from None
     if asked:
         saved = state.newest_state(states)
-        raise Interrupted(state.step_of(saved) if saved is not None else 0, asked[0])
+        step = state.step_of(saved) if saved is not None else 0
+        raise Interrupted(step, 0 if asked[0] == STOPPED else asked[0])
     if processes.is_main():
-        step = _chosen(record, metric if settings.keep_best and validation else None)
-        net.load_state_dict(state.read_tensors(record.kept(step)), strict=True)
+        take_best(task, net, validation, settings=settings, record=record)
+
+
+def take_best(
+    task: Task[Any, Any], net: nn.Module, validation: Sequence[Any], *, settings: TrainSettings, record: Record
+) -> int:
+    """Fill ``net`` with the best weights of all epochs so far; returns their step.
+
+    Raises:
+        MmdemoError: No epoch was finished, or no figure was a number.
+    """
+    metric = settings.metric or task.metric
+    step = _chosen(record, metric if settings.keep_best and validation else None)
+    net.load_state_dict(state.read_tensors(record.kept(step)), strict=True)
+    return step
 
 
 def _is_over(trainer: StepTrainer, recorder: Recorder, resumed: Path) -> bool:
@@ -187,9 +201,10 @@ def _chosen(record: Record, metric: str | None) -> int:
         return max(int(event["step"]) for event in epochs)
     best = best_epochs(epochs, metric) if metric is not None else []
     if not best:
+        validated = any(metric in event for event in record.events())
         raise MmdemoError(
             "The training came to nothing",
-            f"its {metric} was never a number" if metric is not None else "no epoch was finished",
+            f"its {metric} was never a number" if validated else "no epoch was finished",
             "Lower train.learning_rate and look at the data",
         )
     return best[0][1]

@@ -22,6 +22,7 @@ COMMANDS = (
     "benchmark",
     "train",
     "quantize",
+    "runs",
 )
 
 

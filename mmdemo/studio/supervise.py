@@ -1,0 +1,116 @@
+"""``python -m mmdemo.studio.supervise FOLDER``: the little process that starts a run and stays until it has ended.
+
+It outlives the page that started it, and knows no torch: it waits, keeps what the run prints, and writes down how it
+ended (``trainer/exit.json``), which a process that was killed cannot do itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from mmdemo.core.settings import ROOT
+from mmdemo.studio import queue
+from mmdemo.train.folder import (
+    EXIT,
+    REQUEST,
+    STATES,
+    STOP,
+    SUPERVISOR,
+    TRAINER,
+    WATCHED,
+    born,
+    me,
+    newest_state,
+    read_json,
+    write_json,
+)
+
+TRIES = 30
+"""Times that the end of a run is written down where the disk is full, a second apart."""
+
+NOW = "now"
+"""What a stop file says when the run was not to end its step."""
+
+
+def detached() -> dict[str, Any]:
+    """Arguments of Popen for a process that neither a terminal nor the end of its parent ends."""
+    if sys.platform == "win32":
+        flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW  # type: ignore[attr-defined,unused-ignore]
+        return {"creationflags": flags}
+    return {"start_new_session": True}
+
+
+def main(folder: Path) -> int:
+    """Start the run that ``trainer/request.json`` asks for, wait for its end and write it down."""
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    place = folder / TRAINER
+    device = str(read_json(place / REQUEST).get("device") or "auto")
+    about = {**me(), "child": 0, "child_born": ""}
+    write_json(about, place / SUPERVISOR)
+    with contextlib.suppress(OSError):  # the place in the queue now counts for this process, then for the run's own
+        queue.join(device, folder)
+    code = _watched(folder, place, about)
+    queue.forget(folder)
+    _note_end(place, code)
+    return 0
+
+
+def _watched(folder: Path, place: Path, about: dict[str, Any]) -> int:
+    if (place / STOP).exists():
+        return -int(signal.SIGTERM)  # stopped before it was started
+    run = subprocess.Popen(  # noqa: S603 - what it prints goes where this process's own output goes: a file
+        command(folder),
+        cwd=ROOT,
+        env={**os.environ, WATCHED: str(folder), "PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL,
+        **detached(),
+    )
+    if hasattr(signal, "SIGTERM"):  # the machine shuts down: the run saves its state, and this one waits for it
+        signal.signal(signal.SIGTERM, lambda *_: run.terminate())
+    write_json({**about, "child": run.pid, "child_born": born(run.pid)}, place / SUPERVISOR)
+    if read_stop(place) == NOW:
+        run.kill()
+    return run.wait()
+
+
+def command(folder: Path) -> list[str]:
+    """What starts a run as ``trainer/request.json`` has it, and goes on with it where it has a state."""
+    words = [str(word) for word in read_json(folder / TRAINER / REQUEST).get("arguments") or []]
+    words += ["--out", str(folder)]  # the last one counts; all of checkpoints/ may have been moved
+    resume = ["--resume"] if newest_state(folder / TRAINER / STATES) is not None else []
+    return [sys.executable, "-m", "mmdemo", "train", *words, *resume, "--queue"]
+
+
+def read_stop(place: Path) -> str:
+    """What a run's stop file says; "" where there is none."""
+    try:
+        return (place / STOP).read_text(encoding="utf-8").strip() or "stop"
+    except OSError:
+        return ""
+
+
+def _note_end(place: Path, code: int) -> None:
+    killed = -code if code < 0 else 0
+    end = {"code": code if code >= 0 else 128 + killed, "signal": killed or None, "time": time.time()}
+    for _ in range(TRIES):
+        try:
+            if read_json(place / SUPERVISOR).get("pid") != os.getpid():
+                return  # the run was deleted, or goes on already under another one
+            write_json(end, place / EXIT)
+        except OSError:
+            time.sleep(1)
+        else:
+            return
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(Path(sys.argv[1])))

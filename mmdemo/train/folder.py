@@ -1,0 +1,184 @@
+"""What the folder of a run says, read without torch: names of its files, events, status, states."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+TRAINER = "trainer"
+"""Folder of the run's own things, below that of the checkpoint it makes."""
+
+EVENTS = "events.jsonl"
+STATUS = "status.json"
+LOG = "log.txt"
+PID = "pid"
+BEST = "best"
+STATES = "state"
+CONFIG = "config.toml"
+PLAN = "plan.json"
+REQUEST = "request.json"
+"""What a person asked for: see :func:`mmdemo.train.plan.write_request`."""
+
+STOP = "stop"
+"""While it is there, the run stops after its step, and what it has learned so far is published."""
+
+OUTPUT, EXIT, SUPERVISOR = "output.txt", "exit.json", "supervisor.json"
+"""Of a run that something watches over (see studio.supervise): all that it printed, how it ended, and who watches."""
+
+WATCHED = "MMDEMO_WATCHED_RUN"
+"""Environment variable of a run that something watches over: its folder."""
+
+NOT_FIGURES = frozenset({"time", "step", "epoch", "loss", "rate", "grad"})
+"""Of an event: what is no validation figure."""
+
+Event = dict[str, Any]
+
+
+def write_json(value: object, file: Path) -> None:
+    """Whole or not at all."""
+    part = file.with_name(file.name + ".part")
+    part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.replace(file)
+
+
+def read_json(file: Path) -> Event:
+    """The object in a file; empty where there is none, or something else."""
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def read_status(folder: Path) -> Event:
+    """What a run said of itself last; empty where it said nothing."""
+    return read_json(folder / STATUS)
+
+
+def read_events(folder: Path) -> list[Event]:
+    """The events of a run, oldest first; a line that was cut short is passed over."""
+    try:
+        lines = (folder / EVENTS).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    return list(_events(lines))
+
+
+def last_events(folder: Path, *, most: int = 8192) -> list[Event]:
+    """The newest events, oldest of them first, from the last ``most`` bytes of the file."""
+    return list(_events(last_lines(folder / EVENTS, most=most)))
+
+
+def last_lines(file: Path, *, most: int) -> list[str]:
+    """The whole lines within the last ``most`` bytes of a file; none where it cannot be read."""
+    try:
+        with file.open("rb") as lines:
+            size = lines.seek(0, os.SEEK_END)
+            lines.seek(max(0, size - most))
+            text = lines.read().decode("utf-8", errors="replace")
+    except OSError:
+        return []
+    found = text.splitlines()
+    return found[1:] if size > most else found
+
+
+def _events(lines: list[str]) -> Iterator[Event]:
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict) and isinstance(event.get("step"), int):
+            yield event
+
+
+def best_epochs(events: list[Event], metric: str) -> list[tuple[float, int]]:
+    """Figure and step of every epoch whose figure is a number, best first; of equals the earlier."""
+    found = [(e[metric], e["step"]) for e in events if isinstance(e.get(metric), int | float)]
+    found = [(float(value), step) for value, step in found if math.isfinite(value)]
+    return sorted(found, key=lambda entry: (-entry[0], entry[1]))
+
+
+def newest_state(states: Path) -> Path | None:
+    """The newest state below ``states``, None where there is none."""
+    found = [place for place in states.glob("step-*") if re.fullmatch(r"step-\d+", place.name)]
+    return max(found, key=step_of, default=None)
+
+
+def step_of(state: Path) -> int:
+    """The step after which a state was written."""
+    return int(state.name.rpartition("-")[2])
+
+
+# ---------------------------------------------------------------- processes
+
+
+@cache
+def _boot() -> str:
+    """Which start of the machine this is."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()[:8]
+
+
+def born(pid: int) -> str:
+    """When a process was started, in a form that no later process of the same number shares; "" where there is none.
+
+    On Linux the clock's ticks since the machine was booted, and which boot that was: the time of day can be set.
+    """
+    try:
+        # a name may hold blanks and brackets
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        if fields[0] in b"ZX":
+            return ""  # ended; nobody has asked how
+        return f"{_boot()}-{fields[19].decode()}"
+    except (OSError, IndexError):
+        pass
+    try:
+        process = psutil.Process(pid)
+        return "" if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.0f}"
+    except (psutil.Error, ValueError, OverflowError):
+        return ""
+
+
+def me() -> Event:
+    """Number and birth of this process, as :func:`lives` reads them."""
+    return {"pid": os.getpid(), "born": born(os.getpid())}
+
+
+def lives(told: Event) -> bool:
+    """Whether the process that wrote ``pid`` and ``born`` is still there.
+
+    Where an older version left no ``born``, the process must have been started before it wrote its ``time``.
+    """
+    pid = told.get("pid")
+    if not isinstance(pid, int) or isinstance(pid, bool) or pid <= 0:
+        return False
+    now = born(pid)
+    if not now or told.get("born"):
+        return bool(now) and now == told.get("born")
+    try:
+        return bool(psutil.Process(pid).create_time() <= float(told.get("time", 0)) + 2)
+    except (psutil.Error, ValueError, TypeError, OverflowError):
+        return False
+
+
+def resident(pid: int) -> int:
+    """Bytes that a process and all that it has started hold in memory; 0 where it is gone."""
+    total = 0
+    try:
+        process = psutil.Process(pid)
+        for one in (process, *process.children(recursive=True)):
+            try:
+                total += one.memory_info().rss
+            except psutil.Error:
+                continue
+    except (psutil.Error, ValueError, OverflowError):
+        return 0
+    return int(total)
