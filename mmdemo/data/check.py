@@ -129,13 +129,24 @@ def check_data(
         parts = make_parts(task, data, folds=folds, fold=fold, seed=seed, allow_leaks=allow_leaks, say=say)
     except MmdemoError as error:  # nothing can be parted, so there is nothing more to look at
         return CheckReport(task=task, data=name, refusals=(str(error),), seconds=time.monotonic() - started)
+    return report(parts, name=name, seconds=time.monotonic() - started)
+
+
+def report(parts: Parts, *, name: str, seconds: float = 0.0) -> CheckReport:
+    """What is to be said of data that have been read and parted.
+
+    Args:
+        name: What the data are called.
+        seconds: How long reading took.
+    """
+    started = time.monotonic()
     named = parts.by_name()
     examples = [example for dataset in named.values() for example in dataset.examples]
     clips = {example.file: example for example in examples if example.file is not None}
     short = [e for file, e in clips.items() if 0 < parts.facts[file].seconds < SHORT_SECONDS]
     silent = [e for file, e in clips.items() if parts.facts[file].silent]
     return CheckReport(
-        task=task,
+        task=parts.train.task,
         data=name,
         parts={name: _part(dataset) for name, dataset in named.items()},
         bad_rows=parts.bad_rows,
@@ -150,7 +161,7 @@ def check_data(
         empty_captions=_empty_captions(examples),
         notes=tuple(dict.fromkeys(note for dataset in named.values() for note in dataset.notes)),
         refusals=tuple(map(str, parts.refusals)),
-        seconds=time.monotonic() - started,
+        seconds=seconds + time.monotonic() - started,
     )
 
 

@@ -108,7 +108,7 @@ def _named_splits(folder: Path) -> frozenset[str]:
 
 def dataset_name(place: Path) -> str:
     """Short name: "coco/test" for a split, else the folder's name; a table is named after its folder."""
-    if place.is_file() and _split_name(place.stem):
+    if place.is_file() and split_name(place.stem):
         return f"{place.absolute().parent.name}/{place.stem}"
     folder = place if place.is_dir() else place.parent
     folder = folder.absolute()
@@ -117,11 +117,12 @@ def dataset_name(place: Path) -> str:
 
 def split_of(place: Path) -> str | None:
     """The split that a folder, a table or the folder of a table is named after; "train_extra" counts as train."""
-    own = _split_name(place.stem) if place.is_file() else None
-    return own or _split_name((place if place.is_dir() else place.parent).absolute().name)
+    own = split_name(place.stem) if place.is_file() else None
+    return own or split_name((place if place.is_dir() else place.parent).absolute().name)
 
 
-def _split_name(name: str) -> str | None:
+def split_name(name: str) -> str | None:
+    """The split that a name stands for: "val" is validation, "train_extra" train; None for other names."""
     known = "train" if name.startswith("train_") else _SPLIT_ALIASES.get(name, name)
     return known if known in SPLITS else None
 

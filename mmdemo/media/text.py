@@ -15,7 +15,7 @@ _SEPARATORS = re.compile(r"[,，、][^\S\n]*\n|[,，、\n]")
 _PLACE = "{}"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """NFC, without control and invisible formatting characters, blanks collapsed."""
     text = unicodedata.normalize("NFC", text)
     # joiners (U+200C, U+200D) belong to words and emoji of some scripts
@@ -40,7 +40,7 @@ def clean_question(question: str | None) -> str:
     """
     if question is not None and not isinstance(question, str):
         raise MmdemoError("This question cannot be read", "it is not text", "Type a question")
-    text = _plain(question or "")
+    text = plain(question or "")
     if not any(char.isalnum() for char in text):
         why = "it holds no word" if text else "it is empty"
         raise MmdemoError("The question cannot be answered", why, "Type a question about the picture")
@@ -70,14 +70,14 @@ def parse_labels(labels: str | Sequence[str] | None) -> tuple[str, ...]:
     if labels is None:
         raise _no_labels()
     if isinstance(labels, str):
-        parts = [_plain(part) for part in _SEPARATORS.split(labels.replace("\r\n", "\n").replace("\r", "\n"))]
+        parts = [plain(part) for part in _SEPARATORS.split(labels.replace("\r\n", "\n").replace("\r", "\n"))]
         while parts and not parts[-1] and len(parts) > 1 and any(parts):
             parts.pop()  # a trailing comma, a last line end
     else:
         wrong = next((item for item in labels if not isinstance(item, str)), None)
         if wrong is not None:
             raise MmdemoError("These labels cannot be used", f"{wrong!r} is not text", "Give words")
-        parts = [_plain(part) for part in labels]
+        parts = [plain(part) for part in labels]
     if not any(parts):
         raise _no_labels()
     if len(parts) > MAX_LABELS:
@@ -145,7 +145,7 @@ def check_template(template: str | None) -> str | None:
     """
     if template is None:
         return None
-    text = _plain(template)
+    text = plain(template)
     if not text:
         return None
     if len(text) > MAX_TEMPLATE_CHARS:

@@ -1,0 +1,209 @@
+"""What a person chose for a training in the page: defaults that fit the data, and the command line saying the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shlex
+import tempfile
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tomli_w
+
+from mmdemo.core.errors import MmdemoError
+from mmdemo.core.settings import ROOT
+from mmdemo.train.plan import default_config
+from mmdemo.train.settings import RunConfig, read_config, write_config
+
+if TYPE_CHECKING:
+    from mmdemo.studio.preview import Preview
+
+Value = str | int | float | bool | tuple[str, ...]
+"""What a setting may be: what TOML knows."""
+
+STEPS = {"ask": 120, "classify": 40, "caption": 16}
+"""Steps that a head needs to learn something small and new; more data take the epochs of the task's own configuration.
+
+See docs/training.md, "What the page suggests", for the data that they were chosen on."""
+
+MOST_EPOCHS = {"ask": 30, "classify": 20, "caption": 20}
+"""However few rows there are: what is seen more often is learned by heart."""
+
+FEW = 2_000
+"""Rows below which an answer counts from its first occurrence on."""
+
+LEAST_TO_CHOOSE = 20
+"""Validation rows below which the last epoch is kept: which of them is best would be chance."""
+
+SECTIONS = ("net", "data", "train")
+"""Sections of a configuration that a training depends on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A training as it was chosen.
+
+    Attributes:
+        out: Name of the new model.
+        base: What to start from; "" is the shipped model of the task.
+        overrides: Settings that differ from the task's configuration, as ``{"train.epochs": 8}``.
+    """
+
+    task: str
+    data: tuple[Path, ...]
+    out: str
+    base: str = ""
+    overrides: Mapping[str, Value] = field(default_factory=dict)
+    device: str = "auto"
+    allow_leaks: bool = False
+
+
+def settings_of(task: str, overrides: Mapping[str, Value] | None = None) -> RunConfig:
+    """The task's own configuration with overrides on top.
+
+    Raises:
+        MmdemoError: A setting is unknown or cannot be.
+    """
+    return read_config(default_config(task), _written(overrides or {}))
+
+
+def suggest(task: str, preview: Preview) -> dict[str, Value]:
+    """Settings that fit the size of the data, as overrides; empty where the task's own are right."""
+    rows, chosen_by = (preview.parts[part].examples if part in preview.parts else 0 for part in ("train", "validation"))
+    own = settings_of(task).train
+    found: dict[str, Value] = {}
+    if not rows or not own.epochs:  # Sentiment's head is fitted exactly, however few clips there are
+        return found
+    batch = own.batch_size
+    if task == "classify":
+        if rows < 1_000:  # it learns by telling the rows of a batch apart: small ones make more steps of few data
+            batch = min(batch, 64)
+        if preview.parts["train"].labels:  # the share of captions that find their picture says nothing of classes
+            found["train.metric"] = "top1"
+    if batch != own.batch_size:
+        found["train.batch_size"] = batch
+    steps = math.ceil(rows / batch)
+    epochs = min(MOST_EPOCHS[task], math.ceil(STEPS[task] / steps))
+    if epochs > own.epochs:
+        found["train.epochs"] = epochs
+    total = steps * max(epochs, int(own.epochs))
+    if total // 4 < own.save_steps:
+        found["train.save_steps"] = max(10, total // 4)
+    if chosen_by < LEAST_TO_CHOOSE and task != "caption":  # every word of a caption has a loss: a few say enough
+        found["train.keep_best"] = False
+    if task == "ask" and rows < FEW:
+        found["data.least"] = 1
+    return found
+
+
+# ---------------------------------------------------------------- the command
+
+
+def arguments(choice: Choice) -> tuple[str, ...]:
+    """What follows ``python -m mmdemo train``, paths absolute."""
+    return _words(choice, lambda place: str(place.expanduser().resolve()))
+
+
+def command(choice: Choice) -> str:
+    """The same for people: to be pasted into a shell that stands in the checkout."""
+    return shlex.join(("python", "-m", "mmdemo", "train", *_words(choice, _near)))
+
+
+def _words(choice: Choice, place: Callable[[Path], str]) -> tuple[str, ...]:
+    words = [choice.task]
+    for data in choice.data:
+        words += ["--data", place(data)]
+    words += ["--out", choice.out]
+    if choice.base and choice.base != f"{choice.task}-base":
+        words += ["--base", choice.base]
+    for override in _written(differences(choice.task, choice.overrides)):
+        words += ["--set", override]
+    if choice.allow_leaks:
+        words.append("--allow-leaks")
+    if choice.device != "auto":
+        words += ["--device", choice.device]
+    return tuple(words)
+
+
+def _near(place: Path) -> str:
+    whole = place.expanduser().resolve()
+    return str(whole.relative_to(ROOT)) if whole.is_relative_to(ROOT) else str(whole)
+
+
+# ---------------------------------------------------------------- TOML
+
+
+def to_toml(choice: Choice) -> str:
+    """A configuration that ``--config`` takes, every setting written out.
+
+    Raises:
+        MmdemoError: A setting is unknown or cannot be.
+    """
+    config = settings_of(choice.task, choice.overrides)
+    # what the shipped checkpoint is called and measured on is not said of somebody's own
+    return write_config(dataclasses.replace(config, card=RunConfig().card, evaluate=()))
+
+
+def from_toml(task: str, text: str) -> dict[str, Value]:
+    """What a configuration for ``--config`` says otherwise than the task's own, as overrides.
+
+    A setting that it does not name has the value that it would have on the command line.
+
+    Raises:
+        MmdemoError: It is not TOML, or a setting is unknown or cannot be.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "settings.toml"
+        file.write_text(text, encoding="utf-8")
+        try:
+            config = read_config(file)
+        except MmdemoError as error:
+            why = error.why.replace(str(file), "it")
+            raise MmdemoError(error.what.replace(str(file), "The file"), why, error.try_this) from None
+    own = _flat(settings_of(task))
+    return {name: value for name, value in _flat(config).items() if own.get(name) != value}
+
+
+def differences(task: str, overrides: Mapping[str, Value]) -> dict[str, Value]:
+    """The overrides that say something else than the task's own configuration."""
+    own = _flat(settings_of(task))
+    return {name: value for name, value in overrides.items() if name not in own or own[name] != value}
+
+
+def parse_line(line: str) -> tuple[str, Value]:
+    """``section.key=value`` as ``--set`` takes it.
+
+    Raises:
+        MmdemoError: It does not read like that.
+    """
+    name, sign, value = line.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not (sign and dot and section and key):
+        raise MmdemoError(f"The setting {line.strip()!r} is not understood", "it must read section.key=value")
+    try:
+        found = tomllib.loads(f"value = {value.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        found = value.strip()  # a bare word is a string
+    return name.strip(), tuple(found) if isinstance(found, list) else found
+
+
+def _flat(config: RunConfig) -> dict[str, Value]:
+    sections: dict[str, Mapping[str, Value]] = {
+        "net": config.net,
+        "data": config.data,
+        "train": dataclasses.asdict(config.train),
+    }
+    return {f"{section}.{key}": value for section in SECTIONS for key, value in sections[section].items()}
+
+
+def _written(overrides: Mapping[str, Value]) -> list[str]:
+    return [f"{name}={_as_toml(value)}" for name, value in overrides.items()]
+
+
+def _as_toml(value: Value) -> str:
+    written = tomli_w.dumps({"value": list(value) if isinstance(value, tuple) else value})
+    return " ".join(written.partition("=")[2].split())
