@@ -306,7 +306,7 @@ class Card:
         summary: One sentence.
         licence: SPDX id or plain words for the weights.
         limits: Known limits, one sentence each; the first is shown beside every answer.
-        source: Where it comes from ("shipped", "trained here", "hub").
+        source: Where it comes from ("shipped", "trained here", "received" as a zip).
         parameters: Count, with everything it refers to.
         size: Bytes on disk, with everything it refers to.
         metrics: Measured figures, headline first.
@@ -347,13 +347,22 @@ class Model(Protocol):
         one over time for Sentiment. Empty where the model has no way to tell."""
         ...
 
+    def held(self) -> Mapping[int, int]:
+        """Address → bytes of every block of memory its tensors lie in; what models share has the same address."""
+        ...
+
     def release(self) -> None:
         """Give the memory back; the model cannot be used afterwards."""
         ...
 
 
 class ClassifyingModel(Model, Protocol):
-    """A model of task "classify" that can also be used for retrieval."""
+    """A model of task "classify": it may know classes of its own, and can also be used for retrieval."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels of the pictures that it was tuned on, asked for where none are given; () where there are none."""
+        ...
 
     def encode_pictures(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
         """Unit vectors, shape (N, D)."""

@@ -22,6 +22,11 @@ MAX_UNPACKED = 2 << 30
 """Bytes that a zip may unpack to."""
 
 MAX_ENTRIES = 200
+MAX_RATIO = 30
+"""Unpacked bytes for each packed one; weights hardly shrink at all."""
+
+LEAST_SUSPECT = 50_000_000
+"""Bytes below which a zip may shrink as much as it likes: settings and cards are text."""
 
 
 def fetch(model: str, *, allow_download: bool = False) -> Path | None:
@@ -46,40 +51,76 @@ def unzip(file: Path) -> Path:
     target = cache_root() / "unpacked" / digest[:16]
     if not target.exists():
         part = target.with_name(f"{target.name}.{os.getpid()}.part")
-        part.mkdir(parents=True)
         try:
-            with zipfile.ZipFile(file) as archive:
-                for entry in _checked(archive, file.name):
-                    archive.extract(entry, part)
+            unpack(file, part)
             if not target.exists():  # else someone else was faster
                 part.rename(target)
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError) as error:
-            # RuntimeError: encrypted; its NotImplementedError: a compression that Python lacks
+        except OSError as error:
             raise MmdemoError(f"{file.name} cannot be unpacked", str(error)) from None
         finally:
             shutil.rmtree(part, ignore_errors=True)
-    found = sorted(target.rglob("config.json"), key=lambda f: len(f.parts))
+    return inside(target, file.name)
+
+
+def unpack(file: Path, to: Path) -> None:
+    """Unpack a checkpoint zip into a folder, which is made; what it must not hold is found before anything is written.
+
+    Raises:
+        MmdemoError: It is damaged, encrypted or too large, points outside its folder, or holds what no checkpoint does.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            entries = _checked(archive, file.name)
+            to.mkdir(parents=True)
+            for entry in entries:
+                archive.extract(entry, to)
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError) as error:
+        # RuntimeError: its NotImplementedError says that Python lacks a compression
+        why = error.strerror if isinstance(error, OSError) else ""
+        raise MmdemoError(f"{file.name} cannot be unpacked", why or str(error)) from None
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The checkpoint in an unpacked zip: at its top, or in the one folder around it.
+
+    Raises:
+        MmdemoError: There is none.
+    """
+    found = sorted(folder.rglob("config.json"), key=lambda f: (len(f.parts), f))
     if not found:
-        raise MmdemoError(f"{file.name} is not a checkpoint", "it holds no config.json")
+        raise MmdemoError(f"{name} is not a checkpoint", "it holds no config.json")
     return found[0].parent
 
 
 def _checked(archive: zipfile.ZipFile, name: str) -> list[zipfile.ZipInfo]:
     entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-    if len(entries) > MAX_ENTRIES or sum(entry.file_size for entry in entries) > MAX_UNPACKED:
+    size = sum(entry.file_size for entry in entries)
+    packed = sum(entry.compress_size for entry in entries)
+    if len(entries) > MAX_ENTRIES or size > MAX_UNPACKED or size > max(packed * MAX_RATIO, LEAST_SUSPECT):
         raise MmdemoError(f"{name} is refused", "it unpacks to more than a checkpoint can be")
+    seen: set[str] = set()
+    kept: list[zipfile.ZipInfo] = []
     for entry in entries:
         path = Path(entry.filename)
         if (
             path.is_absolute()
             or ".." in path.parts
             or "\\" in entry.filename
+            or ":" in entry.filename
             or stat.S_ISLNK(entry.external_attr >> 16)
         ):
             raise MmdemoError(f"{name} is refused", f"the entry {entry.filename!r} points outside its folder")
+        if path.name.startswith(".") or "__MACOSX" in path.parts:
+            continue  # left there by hubs and by file managers, and no part of a checkpoint
         if path.suffix.lower() not in ALLOWED:
             raise MmdemoError(f"{name} is refused", f"a checkpoint holds no {path.suffix or 'nameless'} files")
-    return entries
+        if entry.flag_bits & 1:
+            raise MmdemoError(f"{name} is refused", f"the entry {entry.filename!r} is encrypted")
+        if entry.filename.lower() in seen:
+            raise MmdemoError(f"{name} is refused", f"it holds {entry.filename!r} twice")
+        seen.add(entry.filename.lower())
+        kept.append(entry)
+    return kept
 
 
 def download(hub_id: str, *, allowed: bool) -> Path:

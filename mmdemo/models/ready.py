@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -15,6 +15,8 @@ from torch import Tensor
 from mmdemo.core.config import CheckpointConfig
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import Card, HeatMap, Request, Result
+from mmdemo.models.parts import TextPart
+from mmdemo.models.pictures import PictureEncoder
 
 T = TypeVar("T")
 
@@ -60,6 +62,24 @@ class ReadyModel(ABC):
 
     def explain(self, request: Request, result: Result) -> tuple[HeatMap, ...]:
         return ()
+
+    def held(self) -> Mapping[int, int]:
+        blocks: dict[int, int] = {}
+        for tensor in self._tensors():
+            storage = tensor.untyped_storage()
+            blocks[storage.data_ptr()] = storage.nbytes()
+        return blocks
+
+    def _tensors(self) -> Iterable[Tensor]:
+        """Every tensor of the networks, those of shared parts too."""
+        for value in vars(self).values():
+            if isinstance(value, torch.nn.Module):
+                yield from value.state_dict().values()
+            elif isinstance(value, PictureEncoder):
+                yield from value.vision.trunk.state_dict().values()
+                yield from value.vision.tuned.values()
+            elif isinstance(value, TextPart):
+                yield from value.encoder.state_dict().values()
 
     def release(self) -> None:
         self._released = True

@@ -17,6 +17,10 @@ SHIPPED = frozenset(f"{task}-base" for task in (*TASKS, "vision", "text"))
 """Names of the checkpoints that come with the program."""
 
 
+RECEIVED = "received.json"
+"""Lies in the folder of a checkpoint that came as a zip, and says from where."""
+
+
 def default_model(task: str) -> str:
     """The shipped checkpoint of a task."""
     return f"{task}-base"
@@ -102,7 +106,7 @@ def read_card(folder: Path) -> Card:
         summary=config.card.summary,
         licence=config.card.licence,
         limits=config.card.limits,
-        source="shipped" if shipped else "trained here",
+        source="shipped" if shipped else "received" if (folder / RECEIVED).exists() else "trained here",
         parameters=sum(_parameters(place) for place in places),
         size=sum(f.stat().st_size for place in places if place.is_dir() for f in place.iterdir() if f.is_file()),
         metrics=folders.read_metrics(folder),

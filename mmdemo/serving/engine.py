@@ -6,33 +6,49 @@ import difflib
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from mmdemo import models
+from mmdemo.core.config import CLASSES
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.settings import checkpoints_root
 from mmdemo.core.types import (
     TASKS,
     AskRequest,
+    AskResult,
     CaptionRequest,
+    CaptionResult,
     Card,
+    ClassifyingModel,
     ClassifyRequest,
     ClassifyResult,
     HeatMap,
     Request,
     Result,
     SentimentRequest,
+    SentimentResult,
 )
 from mmdemo.models import registry
+from mmdemo.models.folder import read_config
 from mmdemo.serving.cache import LruCache
 from mmdemo.serving.memory import resident_bytes
-from mmdemo.serving.pool import Loader, ModelPool, translated
+from mmdemo.serving.pool import Loader, ModelPool, Prepared, translated
+from mmdemo.serving.versions import versions_below
+
+MAX_MODELS = 8
+"""Models in memory at once where nothing else is asked for."""
 
 CACHED_ANSWERS = 512
 """Answers that are kept."""
 
 CACHED_BYTES = 32_000_000
 """Bytes, roughly, of the answers that are kept; it bounds those with thousands of labels."""
+
+REMEMBERED = 4_096
+"""Answers of which is known what version of a model gave them, so that no other version explains them."""
 
 _REQUESTS: dict[str, type[Request]] = {
     "ask": AskRequest,
@@ -49,6 +65,8 @@ class Engine:
         device: "auto", "cpu", "cuda" or "mps".
         public: For strangers: only models that :func:`mmdemo.models.list_models` names, nothing by path or hub id.
         max_models: Loaded at once, 1 or more; the one that was not used for longest goes first.
+        max_bytes: Of the tensors of all loaded models, what they share counted once; None for no limit. Pictures and
+            texts that a model remembers come on top: at most 0.1 GB for each trunk and text encoder.
         allow_download: Whether a hub id may be fetched; never in public.
         loader, lister, default: Stand in for :func:`mmdemo.models.load`, ``list_models`` and ``default_model``.
     """
@@ -58,7 +76,8 @@ class Engine:
         *,
         device: str = "auto",
         public: bool = False,
-        max_models: int = 8,
+        max_models: int = MAX_MODELS,
+        max_bytes: int | None = None,
         allow_download: bool = False,
         loader: Loader | None = None,
         lister: Callable[[str | None], tuple[Card, ...]] | None = None,
@@ -66,6 +85,7 @@ class Engine:
     ) -> None:
         self.device = device
         self.public = public
+        self.max_models, self.max_bytes = max_models, max_bytes
         self._lister = lister or models.list_models
         self._default = default or models.default_model
         self._pool = ModelPool(
@@ -73,10 +93,12 @@ class Engine:
             device=device,
             allow_download=allow_download and not public,
             max_models=max_models,
+            max_bytes=max_bytes,
         )
         self._answers: LruCache[tuple[str, str, str], Result] = LruCache(
             max_entries=CACHED_ANSWERS, max_bytes=CACHED_BYTES, size=_rough_size
         )
+        self._given: LruCache[tuple[str, str, str, str], str] = LruCache(max_entries=REMEMBERED)
 
     # ------------------------------------------------------------ what there is
 
@@ -99,14 +121,61 @@ class Engine:
         with self._pool.use(task, wanted) as served:
             return served.model.card
 
+    def classes(self, model: str | None = None) -> tuple[str, ...]:
+        """The classes that a model of Classify was tuned on, () where it has none.
+
+        Raises:
+            MmdemoError: There is no such model, or it has to be loaded for this and does not load.
+        """
+        wanted = self._resolve("classify", model)
+        if ("classify", wanted) not in self._pool.loaded:
+            with suppress(MmdemoError):  # a zip, or a hub id
+                learned = read_config(registry.find("classify", wanted)).settings.get(CLASSES)
+                return learned if isinstance(learned, tuple) else ()
+        with self._pool.use("classify", wanted) as served:
+            return cast(ClassifyingModel, served.model).classes
+
     def memory(self) -> int:
         """Bytes that this process holds in memory now."""
         return resident_bytes()
 
     @property
+    def held(self) -> int:
+        """Bytes of the tensors of all models in memory, what they share counted once."""
+        return self._pool.held
+
+    @property
     def loaded(self) -> tuple[tuple[str, str], ...]:
         """(task, model) of what is in memory, longest unused first."""
         return self._pool.loaded
+
+    # ------------------------------------------------------------ swapping
+
+    def prepare(self, task: str, model: str | None = None) -> Prepared:
+        """Load a model, or the version of it that lies on disk now, so that the next answer does not wait.
+
+        Raises:
+            MmdemoError: No such model, or it is refused: the tensor, label or probe that differs is named. What
+                served before goes on.
+        """
+        return self._pool.prepare(task, self._resolve(task, model))
+
+    def renew(self, task: str, model: str | None = None) -> None:
+        """Load in the background what was trained anew since, where the model is in memory; returns at once."""
+        self._pool.renew(task, model or self._default(task))
+
+    def trouble(self, task: str, model: str | None = None) -> str:
+        """Why the version on disk does not serve, in one sentence; "" where it does, or was not tried yet."""
+        return self._pool.trouble(task, model or self._default(task))
+
+    def swapped(self, task: str, model: str | None = None) -> Prepared | None:
+        """How a model that was trained anew took its own place, None where it did not."""
+        return self._pool.swapped(task, model or self._default(task))
+
+    @property
+    def shelf(self) -> str:
+        """Another one whenever a checkpoint is written, deleted, loaded, refused or let go; cheap to ask for often."""
+        return f"{self._pool.changes} {versions_below(checkpoints_root())}"
 
     # ------------------------------------------------------------ answering
 
@@ -125,6 +194,7 @@ class Engine:
                 with translated(wanted):
                     answer = served.batcher.submit(request).result()
                 self._answers.put(key, answer)
+            self._given.put(_given_key(task, request, answer), served.version)
         return _present(answer, request, started)
 
     def stream(self, task: str, request: Request, model: str | None = None) -> Iterator[Result]:
@@ -135,6 +205,7 @@ class Engine:
             key = (f"{task}:{wanted}", served.version, _content_key(request))
             answer = self._answers.get(key)
             if answer is not None:
+                self._given.put(_given_key(task, request, answer), served.version)
                 yield _present(answer, request, started)
                 return
             with translated(wanted):
@@ -146,6 +217,7 @@ class Engine:
                     if step is None:
                         break
                     answer = step
+                    self._given.put(_given_key(task, request, answer), served.version)
                     yield _present(answer, request, started)
             if answer is not None:
                 self._answers.put(key, answer)
@@ -156,11 +228,21 @@ class Engine:
         Returns:
             One map for Ask, one per leading label for Classify, one per word for Caption, one over time for
             Sentiment; empty where the model cannot tell.
+
+        Raises:
+            MmdemoError: No such model any more, or one that was trained anew since it gave the result.
         """
+        given = self._given.get(_given_key(task, request, result)) if model is None else None
         if model is None:
             model = self._pool.asked_by(task, result.model)
         wanted = self._checked(task, request, model)
         with self._pool.use(task, wanted) as served, translated(wanted), served.lock:
+            if given is not None and given != served.version:
+                raise MmdemoError(
+                    "This answer can no longer be explained",
+                    f"{wanted} has been trained anew since it gave it",
+                    "Ask again, and the new one answers",
+                )
             return served.model.explain(request, result)
 
     # ------------------------------------------------------------ ending
@@ -241,6 +323,20 @@ def _content_key(request: Request) -> str:
             return f"{request.picture.key}\n{request.n}\n{request.max_words}"
         case SentimentRequest():
             return request.sound.key
+
+
+def _given_key(task: str, request: Request, answer: Result) -> tuple[str, str, str, str]:
+    """Equal for one answer of one model to one request, whatever else it says of time and file."""
+    match answer:
+        case AskResult():
+            said: tuple[object, ...] = (answer.answer, answer.score, answer.alternatives)
+        case ClassifyResult():
+            said = answer.labels[:8]
+        case CaptionResult():
+            said = (answer.caption, answer.score)
+        case SentimentResult():
+            said = (answer.emotion, answer.scores)
+    return task, answer.model, _content_key(request), repr(said)
 
 
 def _present(answer: Result, request: Request, started: float) -> Result:

@@ -79,7 +79,8 @@ def classify(
 
     Args:
         image: As in :func:`ask`.
-        labels: One string with commas or line ends between labels, or one label per item; up to 5,000.
+        labels: One string with commas or line ends between labels, or one label per item; up to 5,000. None at all
+            for a model that was tuned on classes of its own: those.
         template: A prompt with ``{}`` for the label; default the model's own prompts.
         model, engine: As in :func:`ask`.
 
@@ -87,9 +88,24 @@ def classify(
         MmdemoError: The picture, a label or the template cannot be used, or there is no such model.
     """
     started = time.perf_counter()
-    names, prompt = parse_labels(labels), check_template(template)
+    names, prompt = labels_or_classes(labels, model, engine=engine), check_template(template)
     request = ClassifyRequest(picture=_picture(image), labels=names, template=prompt)
     return cast(ClassifyResult, _answer("classify", request, model, engine, started))
+
+
+def labels_or_classes(
+    labels: str | Sequence[str], model: str | None = None, *, engine: Engine | None = None
+) -> tuple[str, ...]:
+    """The labels, checked; where there are none, the classes that the model was tuned on.
+
+    Raises:
+        MmdemoError: A label cannot be used, or there are none and the model has no classes of its own.
+    """
+    if not (labels if not isinstance(labels, str) else labels.strip()):
+        learned = (engine or default_engine()).classes(model or None)
+        if learned:
+            return parse_labels(learned)
+    return parse_labels(labels)
 
 
 def caption(

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 from mmdemo.core.errors import MmdemoError
-from mmdemo.core.settings import checkpoints_root
 from mmdemo.core.types import Model, Request, Result
 from mmdemo.serving.batching import Batcher
+from mmdemo.serving.memory import resident_bytes, trim
+from mmdemo.serving.versions import is_gone, version_of
 
 _log = logging.getLogger(__name__)
+
+Key = tuple[str, str]
+"""Task, and what the model was asked for by."""
+
+ENDING_SECONDS = 10.0
+"""Seconds that closing waits for a model which is being loaded in the background."""
 
 
 class Loader(Protocol):
@@ -27,15 +35,34 @@ class Loader(Protocol):
     ) -> Model: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A model that serves now.
+
+    Attributes:
+        model: What it was asked for by.
+        before, after: Bytes that the process held before it was loaded and after.
+        seconds: How long that took; 0 where it was in memory already.
+        evicted: What left memory for it: (task, model) each; itself where it was trained anew.
+    """
+
+    model: str
+    before: int
+    after: int
+    seconds: float
+    evicted: tuple[Key, ...]
+
+
 class Served:
     """A loaded model, its batcher, its lock, and how many are using it.
 
-    ``version`` changes when the checkpoint on disk does.
+    ``version`` changes when the checkpoint on disk does; ``held`` is address → bytes of its tensors.
     """
 
-    def __init__(self, model: Model, key: tuple[str, str], version: str) -> None:
+    def __init__(self, model: Model, key: Key, version: str) -> None:
         self.model = model
         self.version = version
+        self.held = model.held()
         self.users = 0
         self.retired = False
         self.lock = threading.Lock()
@@ -49,46 +76,138 @@ class Served:
         self.batcher.close()
         with self.lock:
             self.model.release()
+        trim()
 
 
 class ModelPool:
     """Loads models when they are first asked for and keeps the ones used last. Thread-safe.
+
+    A model whose checkpoint is written anew goes on serving until the new one has been loaded and has reproduced its
+    probe; one that is refused is remembered by its version, and the old one stays.
 
     Args:
         loader: What :func:`mmdemo.models.load` is.
         device: "auto", "cpu", "cuda" or "mps".
         allow_download: Whether the loader may fetch a hub id.
         max_models: Loaded at once, 1 or more.
+        max_bytes: Of the tensors of all loaded models, what several share counted once; None for no limit. The model
+            that was asked for last stays even where it alone takes more.
     """
 
-    def __init__(self, loader: Loader, *, device: str, allow_download: bool, max_models: int) -> None:
+    def __init__(
+        self, loader: Loader, *, device: str, allow_download: bool, max_models: int, max_bytes: int | None = None
+    ) -> None:
         if max_models < 1:
             raise ValueError(f"max_models must be at least 1, got {max_models}")
+        if max_bytes is not None and max_bytes < 1:
+            raise ValueError(f"max_bytes must be at least 1, got {max_bytes}")
         self._loader = loader
         self._device = device
         self._allow_download = allow_download
         self._max_models = max_models
+        self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._served: OrderedDict[tuple[str, str], Served] = OrderedDict()
-        self._loading: dict[tuple[str, str], Future[Served]] = {}
-        self._names: dict[tuple[str, str], str] = {}  # (task, id on the card) -> what it was asked for by
+        self._served: OrderedDict[Key, Served] = OrderedDict()
+        self._loading: dict[Key, Future[Prepared]] = {}
+        self._refused: dict[Key, tuple[str, str]] = {}  # version on disk, why it does not serve
+        self._swapped: dict[Key, Prepared] = {}
+        self._behind: set[threading.Thread] = set()
+        self._names: dict[Key, str] = {}  # (task, id on the card) -> what it was asked for by
         self._closed = False
+        self._changes = 0
+
+    # ------------------------------------------------------------ what there is
 
     @property
-    def loaded(self) -> tuple[tuple[str, str], ...]:
+    def loaded(self) -> tuple[Key, ...]:
         """(task, model) of what is in memory, longest unused first."""
         with self._lock:
             return tuple(self._served)
+
+    @property
+    def held(self) -> int:
+        """Bytes of all tensors in memory, what models share counted once."""
+        with self._lock:
+            return self._held()
+
+    @property
+    def changes(self) -> int:
+        """How often a model was loaded, refused or let go; what was read off the pool is true until this changes."""
+        with self._lock:
+            return self._changes
 
     def asked_by(self, task: str, card_id: str) -> str:
         """The name by which the model with this card was asked for: for a folder given by path, the path."""
         with self._lock:
             return self._names.get((task, card_id), card_id)
 
+    def trouble(self, task: str, wanted: str) -> str:
+        """Why the version on disk does not serve, "" where it does or was not tried."""
+        with self._lock:
+            version, why = self._refused.get((task, wanted), ("", ""))
+        return why if version == version_of(wanted) else ""
+
+    def swapped(self, task: str, wanted: str) -> Prepared | None:
+        """How the version that serves now took the place of an earlier one, None where it did not."""
+        with self._lock:
+            return self._swapped.get((task, wanted))
+
+    # ------------------------------------------------------------ using
+
+    @contextmanager
+    def use(self, task: str, wanted: str) -> Iterator[Served]:
+        """The loaded model, which stays in memory until the block ends."""
+        served = self._acquire((task, wanted))
+        try:
+            yield served
+        finally:
+            with self._lock:
+                served.users -= 1
+                gone = served.retired and served.users == 0
+            if gone:
+                served.dispose()
+
+    def prepare(self, task: str, wanted: str) -> Prepared:
+        """Have the version on disk in memory; returns when it serves.
+
+        Raises:
+            MmdemoError: It does not load or does not reproduce its probe. What served before goes on.
+        """
+        key = (task, wanted)
+        self._drop_if_gone(key)
+        while True:
+            version = version_of(wanted)
+            with self._lock:
+                self._refuse_when_closed()
+                served = self._served.get(key)
+                if served is not None and served.version == version:
+                    self._served.move_to_end(key)
+                    held = resident_bytes()
+                    return Prepared(model=wanted, before=held, after=held, seconds=0.0, evicted=())
+                loading, mine = self._begin(key)
+            if mine:
+                self._load(key, version, loading)
+                return loading.result()
+            with suppress(MmdemoError):  # what somebody else waits for may be an older version
+                done = loading.result()
+                with self._lock:
+                    served = self._served.get(key)
+                if served is not None and served.version == version:
+                    return done
+
+    def renew(self, task: str, wanted: str) -> None:
+        """Where a loaded model's checkpoint was written anew, load it in the background; returns at once."""
+        version = version_of(wanted)
+        with self._lock:
+            served = self._served.get((task, wanted))
+            if served is not None and not self._closed:
+                self._load_behind((task, wanted), served, version)
+
     def unload(self, task: str, wanted: str) -> None:
         """Give a model's memory back as soon as nobody uses it; nothing happens when it is not loaded."""
         with self._lock:
             served = self._served.pop((task, wanted), None)
+            self._changes += served is not None
             idle = served is not None and self._retire(served)
         if served is not None and idle:
             served.dispose()
@@ -99,96 +218,141 @@ class ModelPool:
             self._closed = True
             idle = [served for served in self._served.values() if self._retire(served)]
             self._served.clear()
+            behind = list(self._behind)
         for served in idle:
             served.dispose()
+        for thread in behind:
+            thread.join(ENDING_SECONDS)
 
-    @contextmanager
-    def use(self, task: str, wanted: str) -> Iterator[Served]:
-        """The loaded model, which stays in memory until the block ends."""
-        served = self._acquire(task, wanted)
-        try:
-            yield served
-        finally:
-            with self._lock:
-                served.users -= 1
-                gone = served.retired and served.users == 0
-            if gone:
-                served.dispose()
+    # ------------------------------------------------------------ loading
 
-    def _acquire(self, task: str, wanted: str) -> Served:
-        key = (task, wanted)
+    def _acquire(self, key: Key) -> Served:
+        self._drop_if_gone(key)
         while True:
-            version = _version(wanted)
-            stale: Served | None = None
+            version = version_of(key[1])
             with self._lock:
-                if self._closed:
-                    raise MmdemoError("No answer can be given", "the program is shutting down")
+                self._refuse_when_closed()
                 served = self._served.get(key)
-                if served is not None and served.version == version:
+                if served is not None:
+                    self._load_behind(key, served, version)
                     self._served.move_to_end(key)
                     served.users += 1
                     return served
-                if served is not None:  # trained anew since: swap
-                    del self._served[key]
-                    stale = served if self._retire(served) else None
-                loading = self._loading.get(key)
-                mine = loading is None
-                if loading is None:
-                    loading = self._loading[key] = Future()
-            if stale is not None:
-                stale.dispose()
+                loading, mine = self._begin(key)
             if mine:
                 self._load(key, version, loading)
             loading.result()  # raises what the loader raised, for everyone who waited for it
 
-    def _load(self, key: tuple[str, str], version: str, loading: Future[Served]) -> None:
-        """Load outside the engine's lock, so that other models go on answering."""
+    def _drop_if_gone(self, key: Key) -> None:
+        """A model whose files were deleted is let go when it is next asked for.
+
+        Raises:
+            MmdemoError: It was.
+        """
+        with self._lock:
+            served = self._served.get(key)
+        if served is None or not served.version or not is_gone(key[1]):
+            return
+        with self._lock:
+            mine = self._served.get(key) is served
+            if mine:
+                del self._served[key]
+                self._changes += 1
+            idle = mine and self._retire(served)
+        if idle:
+            served.dispose()
+        raise MmdemoError(f"{key[1]} is gone", "its folder was deleted or renamed", "Choose another model")
+
+    def _begin(self, key: Key) -> tuple[Future[Prepared], bool]:
+        """The load under way, and whether it is the caller's to do; with the lock held."""
+        loading = self._loading.get(key)
+        if loading is not None:
+            return loading, False
+        loading = self._loading[key] = Future()
+        return loading, True
+
+    def _load_behind(self, key: Key, served: Served, version: str) -> None:
+        """Load a version that is neither serving, nor on its way, nor known to be refused; with the lock held."""
+        known = served.version == version or self._refused.get(key, ("", ""))[0] == version
+        if known or not version or key in self._loading:
+            return
+        loading, _ = self._begin(key)
+        thread = threading.Thread(
+            target=self._load, args=(key, version, loading), name=f"load {key[0]}:{key[1]}", daemon=True
+        )
+        self._behind = {other for other in self._behind if other.is_alive()} | {thread}
+        thread.start()
+
+    def _load(self, key: Key, version: str, loading: Future[Prepared]) -> None:
+        """Load outside the lock, so that other models, and the old version of this one, go on answering."""
         task, wanted = key
-        idle: list[Served] = []
+        started, before = time.perf_counter(), resident_bytes()
         try:
             with translated(wanted, "cannot be loaded"):
-                model = self._loader(task, wanted, device=self._device, allow_download=self._allow_download)
-            served = Served(model, key, version)
+                served = Served(
+                    self._loader(task, wanted, device=self._device, allow_download=self._allow_download), key, version
+                )
         except BaseException as error:
+            trim()  # what was read before it was refused
             with self._lock:
                 del self._loading[key]
+                if key in self._served:
+                    self._refused[key] = (version, str(error))
+                    self._changes += 1
             loading.set_exception(error)
             return
         with self._lock:
             del self._loading[key]
-            if not self._closed:
-                self._served[key] = served
-            elif self._retire(served):
-                idle.append(served)
-            self._names[task, model.card.id] = wanted
-            while len(self._served) > self._max_models:
-                _, oldest = self._served.popitem(last=False)
-                if self._retire(oldest):
-                    idle.append(oldest)
-        loading.set_result(served)
+            self._refused.pop(key, None)
+            self._names[task, served.model.card.id] = wanted
+            left = self._put(key, served)
+            idle = [other for _, other in left if self._retire(other)]
+            again = any(name == key for name, _ in left) and not self._closed
         for other in idle:
             other.dispose()
+        trim()
+        done = Prepared(
+            model=wanted,
+            before=before,
+            after=resident_bytes(),
+            seconds=time.perf_counter() - started,
+            evicted=tuple(name for name, _ in left),
+        )
+        with self._lock:
+            if again:
+                self._swapped[key] = done
+            else:
+                self._swapped.pop(key, None)
+            self._changes += 1
+        loading.set_result(done)
+
+    def _put(self, key: Key, served: Served) -> list[tuple[Key, Served]]:
+        """Let a loaded model serve; returns what has to go for it. With the lock held."""
+        if self._closed:
+            return [(key, served)]
+        old = self._served.pop(key, None)
+        left = [] if old is None else [(key, old)]
+        self._served[key] = served
+        while len(self._served) > 1 and (
+            len(self._served) > self._max_models or (self._max_bytes is not None and self._held() > self._max_bytes)
+        ):
+            left.append(self._served.popitem(last=False))
+        return left
+
+    def _held(self) -> int:
+        tensors: dict[int, int] = {}
+        for served in self._served.values():
+            tensors.update(served.held)
+        return sum(tensors.values())
 
     def _retire(self, served: Served) -> bool:
-        """Mark for release, with the engine's lock held; True when the caller is to dispose of it."""
+        """Mark for release, with the lock held; True when the caller is to dispose of it."""
         served.retired = True
         return served.users == 0
 
-
-def _version(wanted: str) -> str:
-    """Changes when a checkpoint is written anew: sizes and times of its files; "" for a hub id."""
-    path = Path(wanted).expanduser()
-    if not path.exists():
-        path = checkpoints_root() / wanted
-    files = [path] if path.is_file() else [path / name for name in ("config.json", "model.safetensors")]
-    marks: list[str] = []
-    for file in files:
-        try:
-            status = file.stat()
-        except OSError:
-            continue
-        marks.append(f"{file.name}:{status.st_size}:{status.st_mtime_ns}")
-    return " ".join(marks)
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise MmdemoError("No answer can be given", "the program is shutting down")
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -79,6 +79,13 @@ class ColourModel:
     def release(self) -> None:
         self.released = True
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return ("red", "blue") if self.card.id.endswith("tuned") else ()
+
+    def held(self) -> Mapping[int, int]:
+        return {1: 1_000, id(self): 500}
+
     def _answer(self, request: Request) -> Result:
         if isinstance(request, SentimentRequest):
             return self._feeling(request.sound.samples)
@@ -127,6 +134,7 @@ class Shelf:
     def __init__(self, *ids: str) -> None:
         self.ids = ids or ("ask-base", "classify-base", "caption-base", "sentiment-base")
         self.loads: list[str] = []
+        self.broken = False
         self.models: list[ColourModel] = []
         self.door = threading.Event()
         self.door.set()
@@ -149,7 +157,7 @@ class Shelf:
         self.loads.append(model)
         self.entered.set()
         assert self.door.wait(10)
-        if model.endswith("broken"):
+        if model.endswith("broken") or self.broken:
             raise MmdemoError("This checkpoint cannot be loaded", "a tensor is missing")
         made = ColourModel(task, model.rsplit("/", 1)[-1])
         self.models.append(made)

@@ -160,6 +160,7 @@ class TestLoading:
                 engine.predict("ask", asking())
             assert (len(shelf.loads), shelf.models[0].batches) == (1, [1])
             config.write_text('{"trained": "anew"}')
+            engine.prepare("ask")
             engine.predict("ask", asking())  # the same request: the old answer is not given for the new model
             assert (len(shelf.loads), shelf.models[0].released, shelf.models[1].batches) == (2, True, [1])
 

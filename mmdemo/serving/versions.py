@@ -1,0 +1,56 @@
+"""Which version of a checkpoint lies on disk, told from its files without reading them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from mmdemo.core.settings import checkpoints_root
+
+_FILES = ("config.json", "model.safetensors", "probe.json")
+
+
+def version_of(wanted: str) -> str:
+    """Changes whenever a checkpoint is written anew; "" where there are no such files, as for a hub id.
+
+    Size and time of writing alone would miss a file of the same size that is written within one tick of the file
+    system's clock, or whose time was set back by whoever copied it; its inode and the time of its last change of any
+    kind are new even then.
+
+    Args:
+        wanted: A name under checkpoints/, a folder or a zip.
+    """
+    return _marks(_place(wanted))
+
+
+def is_gone(wanted: str) -> bool:
+    """Whether nothing is left of a checkpoint that lay here. One that is being replaced is not gone."""
+    if version_of(wanted):
+        return False
+    # between the two renames of models.checkpoint the new one lies beside its place; by the next look it is there
+    places = (checkpoints_root() / wanted, Path(wanted).expanduser())
+    return not any(place.with_name(place.name + ".part").exists() for place in places) and not version_of(wanted)
+
+
+def versions_below(root: Path) -> str:
+    """Changes with every checkpoint below a folder."""
+    names = sorted(entry.name for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else []
+    text = "\n".join(f"{name} {_marks(root / name)}" for name in names)
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _marks(place: Path) -> str:
+    marks: list[str] = []
+    for file in [place] if place.is_file() else [place / name for name in _FILES]:
+        try:
+            status = file.stat()
+        except OSError:
+            continue
+        marks.append(f"{file.name}:{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino}")
+    return " ".join(marks)
+
+
+def _place(wanted: str) -> Path:
+    # the order in which models.registry looks
+    named, path = checkpoints_root() / wanted, Path(wanted).expanduser()
+    return path if path.exists() and not named.exists() else named
