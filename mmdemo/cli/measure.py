@@ -49,7 +49,7 @@ def evaluate(
     from mmdemo.evaluate.run import evaluate as measure
 
     report = measure(
-        task, data, model=model, by=by, folds=folds, fold=fold, device=device, limit=limit, progress=_progress
+        task, data, model=model, by=by, folds=folds, fold=fold, device=device, limit=limit, progress=progress
     )
     show_report(report.to_json(), as_json=as_json)
 
@@ -195,7 +195,7 @@ def _print_json(data: object) -> None:
     sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
 
 
-def _progress(done: int, total: int) -> None:
+def progress(done: int, total: int) -> None:
     """One line on stderr, rewritten, where a person watches."""
     if sys.stderr.isatty():
         sys.stderr.write(f"\r{done}/{total}" + ("\n" if done >= total else ""))

@@ -100,6 +100,21 @@ def ece(confidence: Floats, right: Floats | Bools, weights: Floats | None = None
     return float(np.abs(gap).sum() / total)
 
 
+def reliability(
+    confidence: Floats, right: Floats | Bools, *, bins: int = ECE_BINS
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """What :func:`ece` adds up: mean confidence, mean accuracy and count by bin, (bins,) each; NaN in empty bins."""
+    sure, hit = np.asarray(confidence, dtype=np.float64), np.asarray(right, dtype=np.float64)
+    place = np.clip((sure * bins).astype(np.int64), 0, bins - 1)
+    count = np.bincount(place, minlength=bins)
+    empty = np.full(bins, np.nan)
+    means = [
+        np.divide(np.bincount(place, weights=values, minlength=bins), count, out=empty.copy(), where=count > 0)
+        for values in (sure, hit)
+    ]
+    return means[0], means[1], count
+
+
 def retrieval_ranks(similarity: Floats, owner: Ints) -> NDArray[np.int64]:
     """Rank from 0 of each text's own picture: similarity (texts, pictures), owner (texts,) to (texts,).
 

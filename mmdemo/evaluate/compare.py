@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,19 +21,17 @@ from mmdemo.core.types import (
     Result,
     SentimentResult,
 )
-from mmdemo.data.read import Dataset
-from mmdemo.evaluate.intervals import bootstrap
+from mmdemo.data.read import Dataset, Example
+from mmdemo.evaluate.intervals import draws, percentiles
 from mmdemo.evaluate.report import DIGITS, Report, make_report
 from mmdemo.evaluate.run import Measurement, Progress, measure
+from mmdemo.evaluate.scores import Outcome
+from mmdemo.evaluate.significance import Difference, bootstrap_p, careful, swap_p
 
+__all__ = ["Comparison", "Difference", "agreement", "answer", "compare", "paired"]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """By how much a figure changed, with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
+_MOST = {"cider": 10.0}
+"""Largest value of the figures that are no shares."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +43,16 @@ class Comparison:
         differences: By figure, after minus before. Both models meet the same resampled data, so what makes the data
             hard or easy for both of them cancels out.
         agreement: Share of requests to which both gave the same answer; None where the data asks for none (retrieval).
+        scored: The examples that were measured, one for each row of the outcomes.
+        outcomes: What came out with each of the two.
     """
 
     before: Report
     after: Report
     differences: Mapping[str, Difference]
     agreement: float | None
+    scored: Sequence[Example] = field(default=(), repr=False)
+    outcomes: tuple[Outcome, Outcome] | None = field(default=None, repr=False)
 
     def to_json(self) -> Json:
         return {
@@ -80,24 +82,34 @@ def compare(
 ) -> Comparison:
     """Measure two models of one task on the same data.
 
+    Each batch is put to both before the next is read: what two models share (the picture trunk) works once for both.
+
     Args:
         limit: Measure only so many examples, spread evenly over the data.
+        progress: Called with examples done and in all.
 
     Raises:
         MmdemoError: Nothing in the data can be measured.
     """
-    listened = _Listener(before), _Listener(after)
-    one, other = (measure(task, model, dataset, limit=limit, progress=progress) for model in listened)
+    both = _Both(before, after)
+    one = measure(task, both, dataset, limit=limit, progress=progress)
+    recalled = _Recalled(after, both.others)
+    other = measure(task, recalled, dataset, limit=limit, progress=None if both.others else progress)
     return Comparison(
         before=_report(task, before, dataset, one),
         after=_report(task, after, dataset, other),
         differences=paired(one, other),
-        agreement=agreement(listened[0].said, listened[1].said),
+        agreement=agreement([answer(result) for result in both.own], [answer(result) for result in both.others]),
+        scored=one.scored,
+        outcomes=(one.outcome, other.outcome),
     )
 
 
 def paired(before: Measurement, after: Measurement) -> dict[str, Difference]:
-    """Differences of the figures that both have, with intervals from draws that both share."""
+    """Differences of the figures that both have, with intervals and p-values from draws that both share.
+
+    Figures that are sums over rows are put to the randomisation test too (see :mod:`mmdemo.evaluate.significance`).
+    """
     if [id(example) for example in before.scored] != [id(example) for example in after.scored]:
         raise MmdemoError("The two models cannot be compared", "they did not answer the same examples")
     first, second = before.outcome, after.outcome
@@ -107,11 +119,15 @@ def paired(before: Measurement, after: Measurement) -> dict[str, Difference]:
         return {name: value - old[name] for name, value in new.items() if name in old}
 
     values = change(np.ones(second.n))
-    spread = bootstrap(change, second.groups)
+    drawn = draws(change, second.groups)
+    p = {name: bootstrap_p(drawn[name]) for name in values}
+    if first.rows is not None and second.rows is not None:
+        change_of_rows = second.rows.credit - first.rows.credit
+        for name, weights in second.rows.weights.items():
+            p[name] = max(p[name], swap_p(weights * change_of_rows, second.groups))
     return {
-        name: Difference(value=value, low=low, high=high)
+        name: careful(value, percentiles(drawn[name]), p[name], most=_MOST.get(name, 1.0))
         for name, value in values.items()
-        for low, high in [spread[name]]
     }
 
 
@@ -144,13 +160,12 @@ def _report(task: str, model: Model, dataset: Dataset, measured: Measurement) ->
     )
 
 
-class _Listener:
-    """A model whose answers are written down as it gives them."""
+class _Wrapped:
+    """A model that is asked by measuring, which looks for more than predicting in some."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self.said: list[str] = []
-        for name in ("encode_pictures", "encode_texts"):  # only some models have them, and measuring asks for them
+        for name in ("encode_pictures", "encode_texts"):
             if hasattr(model, name):
                 setattr(self, name, getattr(model, name))
 
@@ -159,9 +174,7 @@ class _Listener:
         return self._model.card
 
     def predict(self, requests: Sequence[Request]) -> list[Result]:
-        results = self._model.predict(requests)
-        self.said += [answer(result) for result in results]
-        return results
+        return self._model.predict(requests)
 
     def stream(self, request: Request) -> Iterator[Result]:
         return self._model.stream(request)
@@ -169,5 +182,35 @@ class _Listener:
     def explain(self, request: Request, result: Result) -> tuple[HeatMap, ...]:
         return self._model.explain(request, result)
 
+    def held(self) -> Mapping[int, int]:
+        return self._model.held()
+
     def release(self) -> None:
         self._model.release()
+
+
+class _Both(_Wrapped):
+    """Answers as one model, asks another the same, and writes down what either says."""
+
+    def __init__(self, model: Model, other: Model) -> None:
+        super().__init__(model)
+        self._other = other
+        self.own: list[Result] = []
+        self.others: list[Result] = []
+
+    def predict(self, requests: Sequence[Request]) -> list[Result]:
+        results = super().predict(requests)
+        self.own += results
+        self.others += self._other.predict(requests)
+        return results
+
+
+class _Recalled(_Wrapped):
+    """Gives the answers that a model gave before, when it is asked the same in the same order."""
+
+    def __init__(self, model: Model, results: Sequence[Result]) -> None:
+        super().__init__(model)
+        self._results = iter(results)
+
+    def predict(self, requests: Sequence[Request]) -> list[Result]:
+        return [next(self._results) for _ in requests]

@@ -29,6 +29,16 @@ def bootstrap(
     Returns:
         Low and high by figure.
     """
+    return {
+        name: percentiles(values, level=level)
+        for name, values in draws(statistic, groups, rounds=rounds, seed=seed).items()
+    }
+
+
+def draws(
+    statistic: Statistic, groups: Sequence[Hashable], *, rounds: int = ROUNDS, seed: int = 0
+) -> dict[str, NDArray[np.float64]]:
+    """The figures in each round of :func:`bootstrap`, shape (rounds,) each; empty where there are no rows."""
     index = {group: number for number, group in enumerate(dict.fromkeys(groups))}
     member = np.array([index[group] for group in groups], dtype=np.int64)
     count = len(index)
@@ -40,7 +50,10 @@ def bootstrap(
         times = np.bincount(random.integers(0, count, count), minlength=count).astype(np.float64)
         for name, value in statistic(times[member]).items():
             drawn.setdefault(name, []).append(value)
+    return {name: np.array(values) for name, values in drawn.items()}
+
+
+def percentiles(values: NDArray[np.float64], *, level: float = 0.95) -> tuple[float, float]:
+    """The interval that holds the middle ``level`` of the values."""
     tail = (1 - level) / 2
-    return {
-        name: (float(np.quantile(values, tail)), float(np.quantile(values, 1 - tail))) for name, values in drawn.items()
-    }
+    return float(np.quantile(values, tail)), float(np.quantile(values, 1 - tail))

@@ -327,7 +327,10 @@ def _caption(run: _Run, examples: Sequence[Example]) -> Measured:
         )
     )
     scored = [example for example, _ in said]
-    return scores.caption_outcome([result.caption for _, result in said], scored), scored
+    return (
+        scores.caption_outcome([result.caption for _, result in said], scored, [result.score for _, result in said]),
+        scored,
+    )
 
 
 Table = tuple[NDArray[np.float64], list[str], list[Example]]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmdemo.core import metrics
+from mmdemo.core.types import NO_SPEECH
 from mmdemo.core.words import NUMBER, OPEN, YES_NO, normalize_answer, question_kind
 from mmdemo.data.read import Example
 from mmdemo.evaluate.captions import HOW, caption_statistics, typical_caption
@@ -24,6 +25,35 @@ SMALLEST_CLASS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """What came out for each row, for pages and comparisons that name single examples; N rows.
+
+    Attributes:
+        headline: The figure that counts most.
+        credit: 1 for right, 0 for wrong, between them for part of it; of captions their CIDEr. Shape (N,).
+        weights: What a row counts in the headline, and in other figures that are sums of ``credit`` under some
+            weights, shape (N,) each.
+        answers, scores: What was answered, and the model's probability of it (0 where there is none).
+        truth: What would have been right.
+        names: The data's labels, where there are labels.
+        target, predicted: Places in ``names``, shape (N,); predicted is -1 for what is none of them.
+        sure, right: Probability of the answer as people are shown it, and how right that was; what ``ece`` is made of.
+    """
+
+    headline: str
+    credit: Floats
+    weights: Mapping[str, Floats]
+    answers: Sequence[str]
+    scores: Floats
+    truth: Sequence[str]
+    names: tuple[str, ...] = ()
+    target: NDArray[np.int64] | None = None
+    predicted: NDArray[np.int64] | None = None
+    sure: Floats | None = None
+    right: Floats | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What came out for some rows.
 
@@ -33,6 +63,7 @@ class Outcome:
         statistic: Figures under row weights of shape (n,).
         baseline: What the best constant guess, or chance, would reach; same names.
         notes: What people should know of the figures.
+        rows: The same, row by row.
     """
 
     n: int
@@ -40,6 +71,7 @@ class Outcome:
     statistic: Callable[[Floats], dict[str, float]]
     baseline: Mapping[str, float]
     notes: tuple[str, ...] = ()
+    rows: Rows | None = None
 
     def figures(self, rows: Sequence[int] | None = None) -> dict[str, float]:
         """Figures over all rows, or over some."""
@@ -51,6 +83,18 @@ class Outcome:
     def intervals(self, *, seed: int = 0) -> dict[str, tuple[float, float]]:
         """95 % bootstrap intervals, whole groups resampled."""
         return bootstrap(self.statistic, self.groups, seed=seed)
+
+
+def _equal(n: int) -> Floats:
+    """Weights of a mean, (N,)."""
+    return np.full(n, 1 / max(1, n))
+
+
+def _by_class(target: NDArray[np.int64]) -> Floats:
+    """Weights of a mean of recalls, (N,): every label that occurs counts the same."""
+    counts = np.bincount(target)
+    weights: Floats = 1 / (np.count_nonzero(counts) * counts[target])
+    return weights
 
 
 # ---------------------------------------------------------------- ask
@@ -101,6 +145,16 @@ def ask_outcome(
         statistic=statistic,
         baseline=baseline,
         notes=tuple(notes),
+        rows=Rows(
+            headline="accuracy",
+            credit=credit,
+            weights={"accuracy": _equal(len(credit))},
+            answers=predicted,
+            scores=np.zeros(len(credit)) if sure is None else sure,
+            truth=[example.answer or "" for example in examples],
+            sure=sure,
+            right=credit,
+        ),
     )
 
 
@@ -172,6 +226,19 @@ def class_outcome(
         )
         if served is not None
         else (),
+        rows=Rows(
+            headline="top1",
+            credit=first.astype(float),
+            weights={"top1": _equal(len(target)), "mean_class": _by_class(target)},
+            answers=[names[place] for place in probabilities.argmax(axis=1)],
+            scores=probabilities.max(axis=1),
+            truth=labels,
+            names=tuple(names),
+            target=target,
+            predicted=predicted,
+            sure=shown,
+            right=None if right is None else right.astype(float),
+        ),
     )
 
 
@@ -186,13 +253,23 @@ def retrieval_outcome(similarity: Floats, owner: Sequence[int]) -> Outcome:
         statistic=lambda weights: {f"r{k}": metrics.mean(ranks < k, weights) for k in cuts},
         baseline={f"r{k}": min(1.0, k / pictures) for k in cuts},
         notes=(f"text to picture among {pictures} pictures; no probabilities, so no ece",),
+        rows=Rows(
+            headline="r1",
+            credit=(ranks < 1).astype(float),
+            weights={"r1": _equal(len(ranks))},
+            answers=[f"place {rank + 1}" for rank in ranks],
+            scores=np.zeros(len(ranks)),
+            truth=["place 1"] * len(ranks),
+        ),
     )
 
 
 # ---------------------------------------------------------------- caption
 
 
-def caption_outcome(predicted: Sequence[str], examples: Sequence[Example]) -> Outcome:
+def caption_outcome(
+    predicted: Sequence[str], examples: Sequence[Example], confidence: Sequence[float] | None = None
+) -> Outcome:
     """``bleu4`` and ``cider``; the baseline says the same typical caption of every picture."""
     references = [example.captions for example in examples]
     typical = typical_caption(references)
@@ -200,12 +277,21 @@ def caption_outcome(predicted: Sequence[str], examples: Sequence[Example]) -> Ou
         HOW,
         f"the baseline says {typical.strip(' .')!r} of every picture",
     )
+    found = caption_statistics(predicted, references)
     return Outcome(
         n=len(examples),
         groups=tuple(range(len(examples))),
-        statistic=caption_statistics(predicted, references).figures,
+        statistic=found.figures,
         baseline=caption_statistics([typical] * len(examples), references).figures(),
         notes=notes,
+        rows=Rows(
+            headline="cider",
+            credit=found.cider,
+            weights={"cider": _equal(len(examples))},
+            answers=predicted,
+            scores=np.zeros(len(examples)) if confidence is None else np.asarray(confidence, dtype=float),
+            truth=[captions[0] for captions in references],
+        ),
     )
 
 
@@ -262,6 +348,19 @@ def sentiment_outcome(
         statistic=statistic,
         baseline={"ua": 1 / len(set(labels)), "wa": share, "macro_f1": metrics.macro_f1(always, target, k)},
         notes=tuple(notes),
+        rows=Rows(
+            headline="ua",
+            credit=right.astype(float),
+            weights={"ua": _by_class(target), "wa": _equal(len(target))},
+            answers=[order[place] if place >= 0 else NO_SPEECH for place in predicted],
+            scores=confidence,
+            truth=labels,
+            names=tuple(known),
+            target=target,
+            predicted=np.where(predicted < len(known), predicted, -1),
+            sure=confidence,
+            right=right.astype(float),
+        ),
     )
 
 

@@ -144,7 +144,7 @@ def load_vision(folder: Path, *, device: str = "cpu", over: Path | None = None) 
         state = checkpoint.read_weights(over)
         tuned = {n.removeprefix(TUNED_TRUNK): t for n, t in state.items() if n.startswith(TUNED_TRUNK)}
         if tuned:
-            return _laid_over(load_vision(folder, device=device), tuned, over)
+            return laid_over(load_vision(folder, device=device), tuned, over)
     digest = checkpoint.weights_hash(folder)
     with _lock:
         known = _loaded.get(("vision", digest, device))
@@ -165,7 +165,7 @@ def load_vision(folder: Path, *, device: str = "cpu", over: Path | None = None) 
         return part
 
 
-def _laid_over(base: VisionPart, tuned: dict[str, Tensor], folder: Path) -> VisionPart:
+def laid_over(base: VisionPart, tuned: dict[str, Tensor], folder: Path) -> VisionPart:
     """The trunk with the tensors of ``folder`` in place of its own."""
     digest = hashlib.sha256(base.hash.encode())
     for name, tensor in sorted(tuned.items()):
