@@ -25,6 +25,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="profile for others: inference only; implied by --share and by a host others reach without --auth",
     )
+    parser.add_argument(
+        "--max-models", type=int, metavar="N", default=8, help="models in memory at once; the longest unused goes first"
+    )
+    parser.add_argument(
+        "--model-memory",
+        type=int,
+        metavar="MB",
+        help="the same by megabytes of their weights, shared parts counted once; the one in use always stays",
+    )
     parser.add_argument("--mcp", action="store_true", help="offer the four jobs as tools to assistants (MCP)")
     return parser.parse_args(arguments)
 
@@ -53,6 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
                 auth=parse_auth(flags.auth),
                 public=flags.public,
                 mcp=flags.mcp,
+                max_models=flags.max_models,
+                model_memory=flags.model_memory,
             )
         )
     except MmdemoError as error:

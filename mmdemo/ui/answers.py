@@ -74,7 +74,9 @@ def ask(results: Sequence[AskResult], *, limit: str, notes: Sequence[str], langu
     if len(results) > 1:
         earlier = "".join(
             f"<li><span>{escape(old.question)}</span><span><b>{escape(old.answer)}</b> {percent(old.score)}"
-            f"{'' if old.sure else ' · ' + escape(text('not_sure', language))}</span></li>"
+            f"{'' if old.sure else ' · ' + escape(text('not_sure', language))}"
+            f"{'' if old.model == result.model else ' · ' + escape(text('given_by', language, model=old.model))}"
+            "</span></li>"
             for old in reversed(results[:-1])
         )
         parts.append(f"<h3>{escape(text('earlier', language))}</h3>")

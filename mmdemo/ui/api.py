@@ -55,7 +55,8 @@ def build(engine: Engine) -> None:
 
         Args:
             image: The picture (JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF; at most 50 MB and 50 megapixels).
-            labels: English labels in one string, separated by commas or line breaks, without duplicates.
+            labels: English labels in one string, separated by commas or line breaks, without duplicates; may be
+                empty for a model that was tuned on classes of its own, which are then asked for.
             template: Prompt around each label, with {} for the label; leave out for the model's own set.
             model: Id of an installed model; leave out for the default.
 

@@ -27,12 +27,16 @@ KEPT_QUESTIONS = 30
 """Questions about one picture that stay on the page."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # gradio hashes it, and what it holds has no hash
 class Asked:
     """What was asked about one uploaded file, oldest first."""
 
     file: str
     results: tuple[AskResult, ...]
+
+    @property
+    def last(self) -> AskResult:
+        return self.results[-1]
 
 
 def build(page: Page) -> None:
@@ -67,6 +71,10 @@ def build(page: Page) -> None:
             answer = gr.HTML(answers.empty("ask_empty", "en"), elem_id="ask-answer", elem_classes="result")
             where = gr.Button(words("where_picture"), elem_id="ask-where", elem_classes="where")
             maps = gr.HTML(elem_id="ask-maps")
+            if not page.public:
+                from mmdemo.ui import corrections  # a shared page does not even import it
+
+                corrections.build(page, "ask", asked)
         with gr.Column(elem_classes="try"):
             samples = gr.Dataset(
                 components=[image, question],
@@ -117,7 +125,7 @@ def build(page: Page) -> None:
         name, asking = ASK[index]
         return str(EXAMPLES_DIR / name), asking
 
-    given = [image, question, page.models["ask"], page.device, asked]
+    given = [image, question, page.serving["ask"], page.device, asked]
     shown = [failure, answer, maps, asked]
     button.click(run, given, shown, api_name="page_ask", **MODEL_EVENTS)
     question.submit(run, given, shown, api_name="page_ask_enter", **MODEL_EVENTS)

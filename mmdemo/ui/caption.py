@@ -26,7 +26,7 @@ from mmdemo.ui.wiring import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # gradio hashes it, and what it holds has no hash
 class Captioned:
     """The caption on the page and what it was made from."""
 
@@ -34,6 +34,10 @@ class Captioned:
     n: int
     max_words: int
     result: CaptionResult
+
+    @property
+    def last(self) -> CaptionResult:
+        return self.result
 
 
 def build(page: Page) -> None:
@@ -73,6 +77,10 @@ def build(page: Page) -> None:
             answer = gr.HTML(answers.empty("caption_empty", "en"), elem_id="caption-answer", elem_classes="result")
             where = gr.Button(words("where_picture"), elem_id="caption-where", elem_classes="where")
             maps = gr.HTML(elem_id="caption-maps")
+            if not page.public:
+                from mmdemo.ui import corrections  # a shared page does not even import it
+
+                corrections.build(page, "caption", captioned)
         with gr.Column(elem_classes="try"):
             samples = gr.Dataset(
                 components=[image],
@@ -122,7 +130,7 @@ def build(page: Page) -> None:
     def example(index: int) -> str:
         return str(EXAMPLES_DIR / CAPTION[index])
 
-    given = [image, number, max_words, page.models["caption"], page.device]
+    given = [image, number, max_words, page.serving["caption"], page.device]
     shown = [failure, answer, maps, captioned]
     button.click(run, given, shown, api_name="page_caption", **MODEL_EVENTS)
     samples.click(example, samples, image, api_name="page_caption_example", **QUICK_EVENTS).then(

@@ -12,7 +12,7 @@ import gradio as gr
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import ClassifyRequest, ClassifyResult
-from mmdemo.media.text import check_template, parse_labels
+from mmdemo.media.text import check_template
 from mmdemo.serving import jobs
 from mmdemo.serving.engine import Engine
 from mmdemo.ui import answers, tables
@@ -26,6 +26,7 @@ from mmdemo.ui.wiring import (
     first_limit,
     in_words,
     language_in,
+    learned_classes,
     notice,
     picture_in,
     picture_or_refuse,
@@ -35,10 +36,13 @@ from mmdemo.ui.wiring import (
 MAX_PICTURES = 100
 """Pictures of one request on the page; on a shared page a fifth of it."""
 
+SHOWN_CLASSES = 12
+"""Classes of a model's own that the empty label box names."""
+
 _EXPLAINED = 3  # leading labels that "where it looked" shows
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # gradio hashes it, and what it holds has no hash
 class Classified:
     """The answer on the page and what it was made from."""
 
@@ -46,6 +50,10 @@ class Classified:
     labels: tuple[str, ...]
     template: str | None
     result: ClassifyResult
+
+    @property
+    def last(self) -> ClassifyResult:
+        return self.result
 
 
 def build(page: Page) -> None:
@@ -122,6 +130,10 @@ def build(page: Page) -> None:
             )
             where = gr.Button(words("where_picture"), elem_id="classify-where", elem_classes="where")
             maps = gr.HTML(elem_id="classify-maps")
+            if not page.public:
+                from mmdemo.ui import corrections  # a shared page does not even import it
+
+                corrections.build(page, "classify", classified)
         with gr.Column(elem_classes="try"):
             samples = gr.Dataset(
                 components=[image, labels],
@@ -150,7 +162,8 @@ def build(page: Page) -> None:
                 return _several(
                     many, listed, prompt, model=model, engine=engine, most=most, folder=folder, language=language
                 )
-            names, checked = parse_labels(listed), check_template(prompt)
+            names = jobs.labels_or_classes(listed, model, engine=engine)
+            checked = check_template(prompt)
             picture = picture_or_refuse(path, language)
             result = jobs.classify(picture, names, template=checked, model=model, engine=engine)
             limit = first_limit(engine, "classify", result.model)
@@ -185,7 +198,15 @@ def build(page: Page) -> None:
     def fill(key: str | None) -> str:
         return ", ".join(READY_SETS.get(key or "", ()))
 
-    given = [image, files, labels, template, page.models["classify"], page.device]
+    def show_classes(model: str | None, request: gr.Request) -> Any:
+        learned = learned_classes(engines.default, model)
+        if not learned:
+            return gr.Textbox(placeholder=words("labels_placeholder"), info=words("labels_info"))
+        language = language_in(request)
+        some = ", ".join(learned[:SHOWN_CLASSES]) + (", …" if len(learned) > SHOWN_CLASSES else "")
+        return gr.Textbox(placeholder=some, info=text("labels_learned", language, model=model, n=len(learned)))
+
+    given = [image, files, labels, template, page.serving["classify"], page.device]
     shown = [failure, answer, table, download, maps, classified]
     button.click(run, given, shown, api_name="page_classify", **MODEL_EVENTS)
     samples.click(example, samples, [image, labels, files], api_name="page_classify_example", **QUICK_EVENTS).then(
@@ -193,6 +214,8 @@ def build(page: Page) -> None:
     )
     ready.input(fill, ready, labels, api_name="page_classify_set", **QUICK_EVENTS)
     image.change(clear, [image, classified], shown, api_name="page_classify_clear", **QUICK_EVENTS)
+    changes = [page.serving["classify"].change, *(note.change for note in [page.notes.get("classify")] if note)]
+    gr.on(changes, show_classes, page.serving["classify"], labels, api_name="page_classify_classes", **QUICK_EVENTS)
     where.click(
         explain, [image, page.device, classified], [failure, maps], api_name="page_classify_where", **MODEL_EVENTS
     )
@@ -210,7 +233,7 @@ def _several(
     language: Language,
 ) -> tuple[Any, ...]:
     """All pictures with the same labels; one that cannot be used gives a row that says so."""
-    names, checked = parse_labels(listed), check_template(prompt)
+    names, checked = jobs.labels_or_classes(listed, model, engine=engine), check_template(prompt)
     if len(many) > most:
         raise MmdemoError(
             text("too_many_pictures", language),

@@ -39,6 +39,13 @@ class Options:
     auth: tuple[str, str] | None = None
     public: bool = False
     mcp: bool = False
+    max_models: int = 8
+    model_memory: int | None = None
+
+    @property
+    def max_bytes(self) -> int | None:
+        """``model_memory``, which is in megabytes (10^6 bytes), in bytes."""
+        return None if self.model_memory is None else self.model_memory * 1_000_000
 
     @property
     def reachable(self) -> bool:
@@ -72,6 +79,17 @@ def parse_auth(value: str | None) -> tuple[str, str] | None:
     if not user or not password:
         raise MmdemoError("--auth cannot be used", "it needs a user and a password", "Write --auth USER:PASSWORD")
     return user, password
+
+
+def check_limits(options: Options) -> None:
+    """Refuse a limit that no model would fit.
+
+    Raises:
+        MmdemoError: Naming the flag.
+    """
+    for flag, value in (("--max-models", options.max_models), ("--model-memory", options.model_memory)):
+        if value is not None and value < 1:
+            raise MmdemoError(f"{flag} cannot be {value}", "one model at least has to fit", "Give 1 or more")
 
 
 def check_installation() -> None:
@@ -210,6 +228,7 @@ def serve(options: Options) -> None:
     Raises:
         MmdemoError: The installation or the port cannot be used.
     """
+    check_limits(options)
     check_installation()
     port = find_port(options.host, options.port)
     from starlette.middleware import Middleware
@@ -225,7 +244,7 @@ def serve(options: Options) -> None:
     public = bool(options.public_because)
     if public:
         say(f"Profile for others ({options.public_because}): inference only, listed models only, smaller uploads.")
-    engine = Engine(device=options.device, public=public)
+    engine = Engine(device=options.device, public=public, max_models=options.max_models, max_bytes=options.max_bytes)
     words = build_words(public=public)
     demo = build_page(engine, public=public, device=options.device, words=words)
     addresses = OPEN_ADDRESSES + (MCP_ADDRESSES if options.mcp else ())

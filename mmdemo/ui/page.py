@@ -9,13 +9,13 @@ import gradio as gr
 from mmdemo.core.types import TASKS
 from mmdemo.media.limits import MAX_AUDIO_SECONDS, MAX_PIXELS
 from mmdemo.serving.engine import Engine
-from mmdemo.ui import api, ask, caption, classify, sentiment
+from mmdemo.ui import api, ask, caption, classify, model_bar, sentiment
 from mmdemo.ui.cards import card_markdown
 from mmdemo.ui.strings import translations
 from mmdemo.ui.wiring import QUICK_EVENTS, Engines, Page, card_or_none, model_ids
 
 TITLE = "mmdemo"
-MAX_UPLOAD_MB = 50
+MAX_UPLOAD_MB = 2_000  # data and models come as zips; a picture or a clip has the limit of media/
 MAX_UPLOAD_MB_PUBLIC = 20
 """Megabytes (10^6 bytes) of one upload; the media layer checks its own limits besides."""
 
@@ -55,8 +55,12 @@ def build_page(engine: Engine, *, public: bool, device: str, words: gr.I18n | No
             gr.Markdown(words("tagline"), elem_id="tagline")
         if public:
             gr.Markdown(words("public_note"), elem_id="shared-note")
+        else:
+            from mmdemo.ui import studio_tabs  # a shared page does not even import it
+
+            studio = studio_tabs.build_frame(demo)
         with gr.Row(elem_id="bar"):
-            models = {task: _model_choice(engine, task, words) for task in TASKS}
+            models = model_bar.choices(engine, words)
             chosen = gr.Dropdown(
                 _device_choices(words, [device]),
                 value=device,
@@ -65,51 +69,38 @@ def build_page(engine: Engine, *, public: bool, device: str, words: gr.I18n | No
                 min_width=160,
                 elem_id="device",
             )
-        page = Page(engines=engines, public=public, words=words, models=models, device=chosen)
+        bar = model_bar.below(models, public=public)
+        page = Page(
+            engines=engines,
+            public=public,
+            words=words,
+            models=models,
+            serving=bar.serving,
+            notes=bar.notes,
+            asked=bar.asked,
+            device=chosen,
+        )
         cards = {}
-        with gr.Tabs(elem_id="tabs"):
+        tabs = gr.Tabs(elem_id="tabs") if public else studio.tabs.render()  # type: ignore[no-untyped-call]
+        with tabs:
             for task, tab in _TABS:
                 with gr.Tab(words(f"tab_{task}"), id=task, elem_id=f"tab-{task}"):
                     tab.build(page)
                     with gr.Accordion(words("card"), open=False, elem_id=f"card-{task}"):
                         first = card_markdown(card_or_none(engine, task, models[task].value))
                         cards[task] = gr.Markdown(first, latex_delimiters=[])
+            if not public:
+                studio_tabs.build(page, studio)
         api.build(engine)
-        for task in TASKS:
-            _follow_model(engines, task, model=models[task], device=chosen, card=cards[task])
+        model_bar.follow(engines, bar, device=chosen, cards=cards)
         if not public:
             _refresh_choices(demo, page)
     demo.queue(max_size=24 if public else 64)
     return demo
 
 
-def _model_choice(engine: Engine, task: str, words: gr.I18n) -> gr.Dropdown:
-    found = model_ids(engine, task)
-    return gr.Dropdown(
-        found,
-        value=_default(found, task),
-        label=words(f"model_for_{task}"),
-        interactive=True,
-        min_width=220,
-        elem_id=f"model-{task}",
-        elem_classes="model-choice",
-    )
-
-
-def _default(found: list[str], task: str) -> str | None:
-    shipped = f"{task}-base"
-    return shipped if shipped in found else next(iter(found), None)
-
-
 def _device_choices(words: gr.I18n, devices: list[str]) -> list[Any]:
     return [(words("device_auto") if name == "auto" else name.upper(), name) for name in devices]
-
-
-def _follow_model(engines: Engines, task: str, *, model: gr.Dropdown, device: gr.Dropdown, card: gr.Markdown) -> None:
-    def show_card(chosen: str | None, on: str) -> str:
-        return card_markdown(card_or_none(engines.on(on), task, chosen))
-
-    model.input(show_card, [model, device], card, api_name=f"page_{task}_card", **QUICK_EVENTS)
 
 
 def _refresh_choices(demo: gr.Blocks, page: Page) -> None:

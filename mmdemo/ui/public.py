@@ -27,6 +27,7 @@ PAGE_EVENTS = (
     "page_classify_example",
     "page_classify_example_run",
     "page_classify_set",
+    "page_classify_classes",
     "page_classify_clear",
     "page_classify_where",
     "page_caption",

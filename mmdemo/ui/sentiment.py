@@ -24,12 +24,16 @@ from mmdemo.ui.wiring import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # gradio hashes it, and what it holds has no hash
 class Heard:
     """The answer on the page and the file that it is about."""
 
     file: str
     result: SentimentResult
+
+    @property
+    def last(self) -> SentimentResult:
+        return self.result
 
 
 def build(page: Page) -> None:
@@ -54,6 +58,10 @@ def build(page: Page) -> None:
             answer = gr.HTML(answers.empty("sentiment_empty", "en"), elem_id="sentiment-answer", elem_classes="result")
             where = gr.Button(words("where_sound"), elem_id="sentiment-where", elem_classes="where")
             maps = gr.HTML(elem_id="sentiment-maps")
+            if not page.public:
+                from mmdemo.ui import corrections  # a shared page does not even import it
+
+                corrections.build(page, "sentiment", heard)
         with gr.Column(elem_classes="try"):
             samples = gr.Dataset(
                 components=[audio],
@@ -95,7 +103,7 @@ def build(page: Page) -> None:
     def example(index: int) -> str:
         return str(EXAMPLES_DIR / SENTIMENT[index])
 
-    given = [audio, page.models["sentiment"], page.device]
+    given = [audio, page.serving["sentiment"], page.device]
     shown = [failure, answer, maps, heard]
     button.click(run, given, shown, api_name="page_sentiment", **MODEL_EVENTS)
     samples.click(example, samples, audio, api_name="page_sentiment_example", **QUICK_EVENTS).then(

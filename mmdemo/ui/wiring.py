@@ -41,6 +41,26 @@ QUICK_EVENTS: Mapping[str, Any] = {
 }
 """Settings of page events that only clear or fill in something."""
 
+LIVE_EVENTS: Mapping[str, Any] = {
+    "concurrency_id": "page",
+    "concurrency_limit": 8,
+    "show_progress": "hidden",
+    "api_visibility": "private",
+}
+"""Settings of quick page events that change a ``gr.State`` which others listen to: gradio tells of it only through the
+queue."""
+
+CHOICE: Mapping[str, Any] = {"trigger_mode": "always_last"}
+"""Besides, for events of a choice: whoever chooses again before the answer has come gets what was chosen last."""
+
+DATA_EVENTS: Mapping[str, Any] = {
+    "concurrency_id": "data",
+    "concurrency_limit": 2,
+    "show_progress": "minimal",
+    "api_visibility": "private",
+}
+"""Settings of page events that read or write many files: a lane of their own, so that answers never wait for them."""
+
 
 class Engines:
     """One engine per device, each made when it is first asked for.
@@ -64,7 +84,8 @@ class Engines:
             return self.default
         with self._lock:
             if device not in self._made:
-                self._made[device] = Engine(device=device)
+                like = self.default
+                self._made[device] = Engine(device=device, max_models=like.max_models, max_bytes=like.max_bytes)
             return self._made[device]
 
     def devices(self) -> list[str]:
@@ -96,6 +117,9 @@ class Page:
         public: Whether strangers use the page.
         words: Turns a key into words that the browser translates.
         models: The model list of each task.
+        serving: Which model answers, by task: what was chosen from the list, once it was loaded and probed.
+        notes: What is said under the lists; changes when a model takes its own place anew. None on a shared page.
+        asked: Another value here has the list's choice loaded, as if it had been chosen by hand; none on a shared page.
         device: The device list.
     """
 
@@ -103,6 +127,9 @@ class Page:
     public: bool
     words: gr.I18n
     models: Mapping[str, gr.Dropdown]
+    serving: Mapping[str, gr.Dropdown | gr.Textbox]
+    notes: Mapping[str, gr.HTML]
+    asked: Mapping[str, gr.State]
     device: gr.Dropdown
 
 
@@ -191,6 +218,16 @@ def first_limit(engine: Engine, task: str, model: str) -> str:
 def model_ids(engine: Engine, task: str) -> list[str]:
     """Ids that can be chosen for a task."""
     return [card.id for card in engine.cards(task)]
+
+
+def learned_classes(engine: Engine, model: str | None) -> tuple[str, ...]:
+    """The classes of its own that a listed model of Classify has; () where it has none, or is not on the list."""
+    if model not in model_ids(engine, "classify"):
+        return ()
+    try:
+        return engine.classes(model)
+    except MmdemoError:
+        return ()
 
 
 def card_or_none(engine: Engine, task: str, model: str | None) -> Card | None:

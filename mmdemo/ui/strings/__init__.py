@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from mmdemo.ui.strings import compare, jobs, runs, teach
+from mmdemo.ui.strings import compare, corrections, jobs, runs, teach
 
 Language = Literal["en", "zh"]
 
-TEXTS: Mapping[str, tuple[str, str]] = {**jobs.TEXTS, **teach.TEXTS, **runs.TEXTS, **compare.TEXTS}
+TEXTS: Mapping[str, tuple[str, str]] = {**jobs.TEXTS, **corrections.TEXTS, **teach.TEXTS, **runs.TEXTS, **compare.TEXTS}
 """Key to the words in each language; a key starts with the name of its tab."""
 
 

@@ -23,6 +23,30 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "model_for_caption": ("Model for Caption", "描述所用模型"),
     "model_for_sentiment": ("Model for Sentiment", "情绪所用模型"),
     "device": ("Runs on", "运行设备"),
+    "bar_loading": (
+        "Loading {model}; {before} goes on answering until it is ready.",
+        "正在加载 {model}；就绪之前由 {before} 继续回答。",
+    ),
+    "bar_swapped": (
+        "{model} answers now. Memory: {before} {held} → {model} {after}, {seconds}.",
+        "现在由 {model} 回答。内存：{before} {held} → {model} {after}，用时 {seconds}。",
+    ),
+    "bar_anew": (
+        "{model} was trained anew, and the new one answers now. Memory: {before} {held} → {model} {after}, {seconds}.",
+        "{model} 已重新训练，现在由新模型回答。内存：{before} {held} → {model} {after}，用时 {seconds}。",
+    ),
+    "bar_was_there": (
+        "{model} answers now; it was in memory. Memory: {after}.",
+        "现在由 {model} 回答；它已在内存中。内存：{after}。",
+    ),
+    "bar_let_go": ("Let go: {models}.", "已释放：{models}。"),
+    "bar_goes_on": ("{model} goes on answering.", "{model} 继续回答。"),
+    "bar_anew_refused": ("{model} was written anew, and is refused.", "{model} 已被改写，但新版本未被采用。"),
+    "bar_anew_goes_on": ("The one from before goes on answering.", "由原来的版本继续回答。"),
+    "bar_gone": (
+        "{model} is gone: its folder was deleted or renamed. {instead} answers now.",
+        "{model} 已不存在：其文件夹已被删除或改名。现在由 {instead} 回答。",
+    ),
     "device_auto": ("best available", "自动选择"),
     "tab_ask": ("Ask", "提问"),
     "tab_classify": ("Classify", "分类"),
@@ -54,6 +78,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     ),
     "labels": ("Labels", "标签"),
     "labels_info": ("Separated by commas or one per line.", "用逗号分隔，或每行一个。"),
+    "labels_learned": (
+        "Separated by commas or one per line. Empty: the {n} that {model} has learned.",
+        "用逗号分隔，或每行一个。留空则使用 {model} 学过的 {n} 个标签。",
+    ),
     "labels_placeholder": ("cat, dog, a red car", "cat, dog, a red car"),
     "ready_set": ("Ready-made labels", "现成标签"),
     "set_everyday": ("Everyday objects", "日常物品"),

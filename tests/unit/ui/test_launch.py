@@ -104,6 +104,18 @@ def test_flags() -> None:
     assert flags.mcp
 
 
+def test_limits_of_loaded_models() -> None:
+    flags = app.parse(["--max-models", "3", "--model-memory", "250"])
+    assert (flags.max_models, flags.model_memory) == (3, 250)
+    assert (app.parse([]).max_models, app.parse([]).model_memory) == (8, None)
+    assert Options(model_memory=250).max_bytes == 250_000_000
+    assert Options().max_bytes is None
+    launch.check_limits(Options(max_models=1, model_memory=1))
+    for wrong in (Options(max_models=0), Options(model_memory=0)):
+        with pytest.raises(MmdemoError, match="one model at least has to fit"):
+            launch.check_limits(wrong)
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys, app\n"

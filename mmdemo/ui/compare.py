@@ -1,0 +1,274 @@
+"""The tab Compare: two models of a job on data, on one input, and on what one of them may have forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from mmdemo.core.errors import MmdemoError
+from mmdemo.core.types import TASKS
+from mmdemo.ui import answers, compare_work
+from mmdemo.ui.strings import Language, text
+from mmdemo.ui.wiring import CHOICE, QUICK_EVENTS, Page, language_in, model_ids, notice
+
+if TYPE_CHECKING:
+    from mmdemo.evaluate.verdict import Verdict
+    from mmdemo.ui.watch import Studio
+
+COMPARE_EVENTS: Mapping[str, Any] = {
+    "concurrency_id": "compare",
+    "concurrency_limit": 1,  # two would only share the cores, and the memory of four models
+    "show_progress": "hidden",
+    "api_visibility": "private",
+}
+"""Settings of page events that measure: a lane of their own, so that answers never wait for them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareTab:
+    """What other tabs need of this one.
+
+    Attributes:
+        task, a, b: What is compared.
+        refresh: Fills the lists with what is on disk by now; takes ``given`` and gives ``lists``.
+    """
+
+    task: gr.Radio
+    a: gr.Dropdown
+    b: gr.Dropdown
+    refresh: Callable[..., list[Any]]
+    given: Sequence[Any]
+    lists: Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataChoice:
+    """A list of data, and the field for a folder that is typed."""
+
+    chosen: gr.Dropdown
+    typed: gr.Textbox
+
+    @property
+    def both(self) -> list[Any]:
+        return [self.chosen, self.typed]
+
+
+def build(page: Page, studio: Studio | None = None) -> CompareTab:
+    """Lay out the tab and wire it.
+
+    Args:
+        studio: Tells when the tab is opened, so that its lists are up to date.
+    """
+    from mmdemo.ui import compare_forgetting, compare_side
+
+    words = page.words
+    gr.Markdown(words("compare_intro"), elem_classes="intro")
+    task = gr.Radio(
+        [(words(f"tab_{name}"), name) for name in TASKS],
+        value="classify",
+        label=words("compare_task"),
+        elem_id="compare-task",
+    )
+    with gr.Row(elem_id="compare-bar"):
+        first, second = _two_models(page, "classify")
+        a = gr.Dropdown(**first, label=words("compare_a"), elem_id="compare-a", min_width=180)
+        b = gr.Dropdown(**second, label=words("compare_b"), elem_id="compare-b", min_width=180)
+    with gr.Tabs(elem_id="compare-parts"):
+        with gr.Tab(words("compare_on_data"), id="compare-data", elem_id="tab-compare-data"):
+            data = _build_data(page, task, a, b)
+        with gr.Tab(words("compare_side"), id="compare-side", elem_id="tab-compare-side"):
+            side = compare_side.build(page, task, a, b)
+        with gr.Tab(
+            words("compare_forgetting"), id="compare-forgetting", elem_id="tab-compare-forgetting"
+        ) as forgetting:
+            new, old = compare_forgetting.build(page, task, a, b)
+
+    fields = [field for choice in (data, new, old) for field in choice.both]
+    lists = [a, b, *fields, *side, forgetting]
+    given = [task, a, b, *fields]
+
+    def refresh(
+        job: str,
+        one: str | None,
+        other: str | None,
+        chosen: str | None,
+        typed: str | None,
+        new_chosen: str | None,
+        new_typed: str | None,
+        old_chosen: str | None,
+        old_typed: str | None,
+        request: gr.Request,
+    ) -> list[Any]:
+        language = language_in(request)
+        models = _two_models(page, job, one, other)
+        two = tuple(model["value"] for model in models)
+        return [
+            *(gr.Dropdown(**model) for model in models),
+            *_data_update(job, two, (chosen, typed), language),
+            *_data_update("classify", two, (new_chosen, new_typed), language),
+            *_data_update("classify", two, (old_chosen, old_typed), language, old=True),
+            *compare_side.shown(job),
+            gr.Tab(visible=job == "classify"),
+        ]
+
+    task.input(refresh, given, lists, api_name="page_compare_task", **QUICK_EVENTS, **CHOICE)
+    gr.on([a.input, b.input], refresh, given, lists, api_name="page_compare_models", **QUICK_EVENTS, **CHOICE)
+    if studio is not None:
+        studio.tab.change(refresh, given, lists, api_name="page_compare_opened", **QUICK_EVENTS)
+    return CompareTab(task=task, a=a, b=b, refresh=refresh, given=given, lists=lists)
+
+
+def _two_models(
+    page: Page, task: str, one: str | None = None, other: str | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Choices and values of both lists: what was chosen and is still there, else the shipped one and another."""
+    found = model_ids(page.engines.default, task)
+    shipped = f"{task}-base" if f"{task}-base" in found else next(iter(found), None)
+    newer = next((name for name in reversed(found) if name != shipped), shipped)
+    values = (one if one in found else shipped, other if other in found else newer)
+    first, second = ({"choices": found, "value": value, "interactive": True} for value in values)
+    return first, second
+
+
+def data_choice(page: Page, label: str, name: str, *, info: str = "") -> DataChoice:
+    """A list of data with a field for a folder below it."""
+    chosen = gr.Dropdown(
+        [(page.words("compare_folder_choice"), compare_work.FOLDER)],
+        value=compare_work.FOLDER,
+        label=page.words(label),
+        info=page.words(info) if info else None,
+        interactive=True,
+        elem_id=f"compare-{name}",
+    )
+    typed = gr.Textbox(
+        label=page.words("compare_folder"),
+        info=page.words("compare_folder_info"),
+        value="",
+        max_length=500,
+        elem_id=f"compare-{name}-folder",
+    )
+
+    def show_folder(value: str | None) -> gr.Textbox:
+        return gr.Textbox(visible=value in (None, compare_work.FOLDER))
+
+    api_name = f"page_compare_{name.replace('-', '_')}_folder"
+    chosen.change(show_folder, chosen, typed, api_name=api_name, **QUICK_EVENTS)
+    return DataChoice(chosen=chosen, typed=typed)
+
+
+def _data_update(
+    task: str,
+    models: tuple[str | None, ...],
+    before: tuple[str | None, str | None],
+    language: Language,
+    *,
+    old: bool = False,
+) -> tuple[Any, Any]:
+    """The list filled anew; what somebody chose stays, else it is what the newer model kept aside.
+
+    Args:
+        before: What was chosen, and what was typed.
+        old: Of labels that may have been forgotten: never what the model kept aside of what it was taught.
+    """
+    own = compare_work.HELD + (models[1] or "")
+    choices = [one for one in compare_work.data_choices(task, models, language) if not (old and one[1] == own)]
+    values = [value for _, value in choices]
+    chosen, typed = before
+    of_others = bool(chosen and chosen.startswith(compare_work.HELD)) and not old
+    stays = chosen in values and not of_others and (chosen != compare_work.FOLDER or bool((typed or "").strip()))
+    value = chosen if stays else own if own in values else values[0]
+    return gr.Dropdown(choices=choices, value=value), gr.Textbox(visible=value == compare_work.FOLDER)
+
+
+# ---------------------------------------------------------------- on data
+
+
+def _build_data(page: Page, task: gr.Radio, a: gr.Dropdown, b: gr.Dropdown) -> DataChoice:
+    words = page.words
+    with gr.Row():
+        with gr.Column(scale=3, min_width=260):
+            data = data_choice(page, "compare_data", "data", info="compare_data_info")
+        with gr.Column(scale=1, min_width=160):
+            limit = gr.Number(
+                label=words("compare_limit"),
+                info=words("compare_limit_info"),
+                value=0,
+                precision=0,
+                minimum=0,
+                elem_id="compare-limit",
+            )
+    with gr.Row(elem_classes="mm-buttons"):
+        button = gr.Button(words("compare_run"), variant="primary", size="lg", elem_id="compare-button")
+        stop = gr.Button(words("compare_cancel"), size="lg", visible=False, elem_id="compare-cancel")
+    failure = gr.HTML(elem_id="compare-failure")
+    result = gr.HTML(answers.empty("compare_empty", "en"), elem_id="compare-result", elem_classes="result")
+    download = gr.DownloadButton(words("compare_csv"), visible=False, elem_id="compare-csv")  # type: ignore[arg-type]
+
+    def run(
+        job: str,
+        one: str | None,
+        other: str | None,
+        chosen: str | None,
+        typed: str | None,
+        most: float | None,
+        device: str,
+        request: gr.Request,
+    ) -> Iterator[tuple[Any, ...]]:
+        from mmdemo.studio import compare as studio
+        from mmdemo.ui import compare_view
+
+        language = language_in(request)
+        waiting, over = (
+            (
+                gr.Button(interactive=False),
+                gr.Button(visible=True),
+            ),
+            (gr.Button(interactive=True), gr.Button(visible=False)),
+        )
+
+        def measure(progress: Callable[[int, int], None]) -> Verdict:
+            names = two(one, other, language)
+            dataset = compare_work.read_choice(job, chosen, typed, language)
+            progress(0, 0)
+            return studio.run(*names, dataset, device=device, limit=int(most or 0) or None, progress=progress)
+
+        try:
+            for work in compare_work.watched(f"data {request.session_hash}", measure):
+                if not work.ended.is_set():
+                    shown = compare_view.busy(work.done, work.total, language)
+                    yield "", shown, gr.DownloadButton(visible=False), *waiting
+            found = work.outcome()
+            served = Path(download.GRADIO_CACHE)
+            file = compare_work.fresh_file(served, "compare.csv")
+            studio.write_csv(found, file)
+            shown = compare_view.verdict(found, served=served, sound=job == "sentiment", language=language)
+            yield "", shown, gr.DownloadButton(value=str(file), visible=True), *over
+        except compare_work.Cancelled:
+            shown = answers.trouble_free(text("compare_cancelled", language))
+            yield "", shown, gr.DownloadButton(visible=False), *over
+        except Exception as error:
+            yield notice(error, language), "", gr.DownloadButton(visible=False), *over
+
+    def cancel(request: gr.Request) -> None:
+        compare_work.cancel(f"data {request.session_hash}")
+
+    button.click(
+        run,
+        [task, a, b, *data.both, limit, page.device],
+        [failure, result, download, button, stop],
+        api_name="page_compare_run",
+        **COMPARE_EVENTS,
+    )
+    stop.click(cancel, None, None, api_name="page_compare_cancel", **QUICK_EVENTS)
+    return data
+
+
+def two(one: str | None, other: str | None, language: Language) -> tuple[str, str]:
+    """Both names, or one sentence that one is missing."""
+    if not one or not other:
+        raise MmdemoError(text("compare_no_model", language), "", text("compare_no_model_try", language))
+    return one, other

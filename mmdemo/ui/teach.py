@@ -1,0 +1,325 @@
+"""The tab Teach: data, a look at them, settings, and the start of a training that lives on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from mmdemo.core.errors import MmdemoError
+from mmdemo.ui import answers, camera, run_view, teach_actions, teach_hand, teach_lists
+from mmdemo.ui import teach_settings as options
+from mmdemo.ui.runs import DOWNLOAD
+from mmdemo.ui.strings import Language, text
+from mmdemo.ui.teach_data import FILES, HAND, Data, folder_for_download, newest_set, unchecked
+from mmdemo.ui.watch import Studio, switch
+from mmdemo.ui.wiring import (
+    CHOICE,
+    DATA_EVENTS,
+    LIVE_EVENTS,
+    QUICK_EVENTS,
+    Page,
+    language_in,
+    model_ids,
+    notice,
+    raw_file,
+)
+
+LOOK_BY_ITSELF = 400
+"""Items up to which data made by hand are looked at after every change."""
+
+
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """A preview as the page keeps it: each look is another one, which is what gradio asks to notice a change."""
+
+    preview: Any
+
+
+def build(page: Page, studio: Studio) -> None:
+    """Lay out the tab and wire it."""
+    words = page.words
+    gr.Markdown(words("teach_intro"), elem_classes="intro")
+    gr.Markdown(words("teach_step_data"), elem_classes="mm-step")
+    data = Data(page)
+    with gr.Column(visible=False) as bring, gr.Row(equal_height=True, elem_classes="mm-two"):
+        zipped = raw_file(gr.File(label=words("teach_zip_in"), file_types=[".zip"], height=150, elem_id="teach-zip-in"))
+        with gr.Column(min_width=260):
+            folder = gr.Textbox(label=words("teach_folder"), info=words("teach_folder_info"), elem_id="teach-folder")
+            brought = unchecked(gr.Dropdown([], label=words("teach_brought"), visible=False, elem_id="teach-brought"))
+    hand = teach_hand.build(page, data)
+    gr.Markdown(words("teach_step_look"), elem_classes="mm-step")
+    look = gr.Button(words("teach_look"), size="md", elem_id="teach-look")
+    seen = gr.State(None)
+    shown = gr.HTML(answers.empty("teach_look_empty", "en"), elem_id="teach-preview")
+    gr.Markdown(words("teach_step_settings"), elem_classes="mm-step")
+    settings = options.build(page)
+    with gr.Accordion(words("teach_command"), open=False, elem_id="teach-command"):
+        command = gr.Textbox(
+            label=words("runs_command"), lines=2, max_lines=8, interactive=False, buttons=["copy"],
+            elem_id="teach-command-line", elem_classes="mm-mono",
+        )  # fmt: skip
+    said = gr.HTML(elem_id="teach-settings-said")
+    estimate = gr.HTML(elem_id="teach-estimate")
+    failure = gr.HTML(elem_id="teach-failure")
+    start = gr.Button(words("teach_start"), variant="primary", size="lg", elem_id="teach-start")
+
+    # ------------------------------------------------------------ task and source
+
+    where = [data.task, data.source, data.name, folder]
+
+    def arrange(task: str, source: str) -> list[Any]:
+        from mmdemo.studio import taught
+
+        found = [str(one) for one in taught.list_folders() if not (one / "dataset.json").is_file()]
+        parts = teach_hand.visible(task, source)
+        groups = [gr.Column(visible=one) for one in parts]
+        names = [(Path(one).name, one) for one in found]
+        return [*groups, gr.Column(visible=source == FILES), gr.Dropdown(choices=names, visible=bool(found))]
+
+    gr.on(
+        [data.task.input, data.source.input],
+        arrange,
+        [data.task, data.source],
+        [*hand.outputs(), bring, brought],
+        api_name="page_teach_arrange",
+        **QUICK_EVENTS,
+        **CHOICE,
+    ).then(None, None, None, js=camera.OFF, api_name="page_teach_camera_off", api_visibility="private")
+    data.on([data.task.input, data.source.input], teach_actions.again, api_name="page_teach_task", choice=True)
+
+    def unpack(file: str | None, request: gr.Request) -> tuple[Any, ...]:
+        from mmdemo.studio import received
+
+        try:
+            found = received.receive(Path(file or ""))
+        except Exception as error:
+            return notice(error, language_in(request)), None, gr.skip()
+        note = text("teach_unpacked", language_in(request), n=found.files, name=found.name)
+        return run_view.told(" ".join((note, *found.notes))), None, str(found.data)
+
+    def fill_folder(path: str | None) -> str:
+        return path or ""
+
+    # ------------------------------------------------------------ the preview
+
+    def look_at(task: str, source: str, name: str | None, typed: str, leaks: bool, request: gr.Request) -> list[Any]:
+        from mmdemo.studio import preview
+
+        language = language_in(request)
+        try:
+            found = preview.look(task, places(task, source, name, typed, language), allow_leaks=bool(leaks))
+        except Exception as error:
+            return [notice(error, language), None]
+        served = Path(data.listing_cache())
+        return [teach_lists.preview(found, served=served, language=language), Looked(found)]
+
+    def look_if_small(
+        task: str, source: str, name: str | None, typed: str, leaks: bool, request: gr.Request
+    ) -> list[Any]:
+        from mmdemo.studio import taught
+
+        if source != FILES:
+            set_name = name if source == HAND else f"corrections-{task}"
+            found = next((one for one in taught.list_taught(task) if one.name == set_name), None)
+            if found is not None and 0 < len(found.items) <= LOOK_BY_ITSELF:
+                return look_at(task, source, name, typed, leaks, request)
+        return [answers.empty("teach_look_empty", language_in(request)), None]
+
+    looked = [*where, settings.leaks]
+    unpacked = zipped.upload(unpack, zipped, [data.said, zipped, folder], api_name="page_teach_unpack", **DATA_EVENTS)
+    unpacked.then(look_at, looked, [shown, seen], api_name="page_teach_unpacked", **DATA_EVENTS)
+    brought.input(fill_folder, brought, folder, api_name="page_teach_brought", **QUICK_EVENTS).then(
+        look_at, looked, [shown, seen], api_name="page_teach_brought_look", **DATA_EVENTS
+    )
+    gr.on([look.click, folder.submit], look_at, looked, [shown, seen], api_name="page_teach_look", **DATA_EVENTS)
+    quietly = {**DATA_EVENTS, "show_progress": "hidden", "trigger_mode": "always_last"}
+    data.stamp.change(look_if_small, looked, [shown, seen], api_name="page_teach_look_again", **quietly)
+
+    # ------------------------------------------------------------ settings that follow the data
+
+    inputs = settings.inputs
+    filled = [*inputs[:-1], settings.suggested]
+
+    def fill(task: str, source: str, name: str | None, typed: str, found: Any, before: Any, *values: Any) -> list[Any]:
+        from mmdemo.studio import taught
+
+        if source == HAND and not name:  # the list may not be filled yet; what it will be filled with counts
+            name = newest_set(taught.list_taught(task))
+        stem = {HAND: name or task, FILES: Path(typed or task).name}.get(source, f"corrected-{task}")
+        other_task = before.get("task") != task
+        out = values[0]
+        wanted = options.fitting(task, found and found.preview, options.free_name(stem))
+        updates = options.untouched(values, wanted, before, always=other_task)
+        if other_task:
+            base = f"{task}-base"
+            updates[1] = gr.Dropdown(choices=model_ids(page.engines.default, task), value=base)
+            if before.get("out") not in (None, out):  # a name that somebody has typed
+                updates[0] = gr.skip()
+        return [*updates, {"task": task, **wanted}]
+
+    following = [*where, seen, settings.suggested, *inputs]
+    gr.on(
+        [seen.change, data.task.change, data.name.change],
+        fill,
+        following,
+        filled,
+        api_name="page_teach_fill",
+        **QUICK_EVENTS,
+    )
+
+    def opened(tab: str, before: Any, *given: Any) -> list[Any]:
+        """The tab is opened for the first time, or again: sets and models may have come meanwhile."""
+        if tab != "teach":
+            return [gr.skip()] * len(filled)
+        return fill(*given[: len(where)], given[len(where)], before, *given[len(where) + 1 :])
+
+    studio.tab.change(
+        opened,
+        [studio.tab, settings.suggested, *where, seen, *inputs],
+        filled,
+        api_name="page_teach_opened",
+        **QUICK_EVENTS,
+    )
+    data.on([studio.tab.change], teach_actions.again, api_name="page_teach_sets")
+
+    # ------------------------------------------------------------ command, estimate, TOML
+
+    def choose(given: Sequence[Any], device: str, language: Language, *, need_data: bool) -> Any:
+        task, source, name, typed = given[:4]
+        try:
+            found = places(task, source, name, typed, language)
+        except MmdemoError:
+            if need_data:
+                raise
+            found = (Path("DATA"),)
+        return options.chosen(task, found, given[4:], device=device, language=language)
+
+    def tell(tab: str, device: str, preview: Any, *given: Any, request: gr.Request | None = None) -> list[Any]:
+        from mmdemo.studio import settings as choices
+
+        language = language_in(request)
+        if tab != "teach" or given[4] is None:
+            return [gr.skip()] * 3
+        try:
+            choice = choose(given, device, language, need_data=False)
+            line = choices.command(choice)
+        except Exception as error:
+            return [gr.skip(), "", notice(error, language)]
+        return [line, _time(choice, preview and preview.preview, language), ""]
+
+    def tell_now(request: gr.Request, tab: str, device: str, preview: Any, *given: Any) -> list[Any]:
+        return tell(tab, device, preview, *given, request=request)
+
+    described = [studio.tab, page.device, seen, *where, *inputs]
+    triggers = [part.change for part in (*inputs, seen, data.name, folder, page.device)]
+    gr.on(
+        triggers,
+        tell_now,
+        described,
+        [command, estimate, said],
+        api_name="page_teach_command",
+        **{**QUICK_EVENTS, "trigger_mode": "always_last"},
+    )
+
+    def show_blocks(kind: str) -> Any:
+        return gr.Number(visible=kind == "last")
+
+    settings.tune.change(show_blocks, settings.tune, settings.blocks, api_name="page_teach_tune", **QUICK_EVENTS)
+
+    def save(request: gr.Request, device: str, *given: Any) -> tuple[Any, ...]:
+        from mmdemo.studio import settings as choices
+
+        language = language_in(request)
+        try:
+            choice = choose(given, device, language, need_data=False)
+            file = folder_for_download(settings.file.GRADIO_CACHE) / f"{choice.task}.toml"
+            file.write_text(choices.to_toml(choice), encoding="utf-8")
+        except Exception as error:
+            return notice(error, language), None
+        return "", str(file)
+
+    settings.save.click(
+        save, [page.device, *where, *inputs], [said, settings.file], api_name="page_teach_save_toml", **DATA_EVENTS
+    ).success(
+        None, None, None, js=DOWNLOAD.format(id="teach-toml"), api_name="page_teach_take_toml", api_visibility="private"
+    )
+
+    def load(request: gr.Request, file: str | None, task: str, before: Any, *values: Any) -> list[Any]:
+        from mmdemo.studio import settings as choices
+
+        language = language_in(request)
+        try:
+            overrides = choices.from_toml(task, Path(file or "").read_text(encoding="utf-8"))
+            wanted = options.shown_values(task, overrides)
+        except (OSError, UnicodeDecodeError) as error:
+            problem = MmdemoError(text("teach_no_toml", language), str(error))
+            return [notice(problem, language), *(gr.skip() for _ in inputs[:-1])]
+        except Exception as error:
+            return [notice(error, language), *(gr.skip() for _ in inputs[:-1])]
+        done = run_view.told(text("teach_toml_read", language, n=len(overrides)))
+        return [done, *options.untouched(values, wanted, before, always=True)]
+
+    settings.load.upload(
+        load,
+        [settings.load, data.task, settings.suggested, *inputs],
+        [said, *inputs[:-1]],
+        api_name="page_teach_load_toml",
+        **QUICK_EVENTS,
+    )
+
+    # ------------------------------------------------------------ the start
+
+    def begin(request: gr.Request, device: str, looked_at: Any, *given: Any) -> list[Any]:
+        from mmdemo.studio import runs
+        from mmdemo.studio import settings as choices
+
+        language = language_in(request)
+        try:
+            choice = choose(given, device, language, need_data=True)
+            found = looked_at and looked_at.preview
+            if found is not None and found.data == choice.data and not found.good:
+                raise MmdemoError(text("teach_not_yet", language), found.refusals[0].rstrip("."))
+            run = runs.start(choices.arguments(choice), name=choice.out)
+        except Exception as error:
+            return [notice(error, language), *(gr.skip() for _ in range(4))]
+        return ["", run.name, *switch("runs"), gr.Timer(active=True)]
+
+    start.click(
+        begin,
+        [page.device, seen, *where, *inputs],
+        [failure, studio.opened, studio.tabs, studio.tab, studio.timer],
+        api_name="page_teach_start",
+        **LIVE_EVENTS,
+    )
+
+
+def places(task: str, source: str, name: str | None, typed: str, language: Language) -> tuple[Path, ...]:
+    """The data that are chosen.
+
+    Raises:
+        MmdemoError: There are none yet, or the folder cannot be used.
+    """
+    from mmdemo.studio import received, taught
+
+    if source == FILES:
+        return (received.usable_folder(typed or ""),)
+    wanted = name if source == HAND else f"corrections-{task}"
+    if not wanted or (source != HAND and wanted not in [one.name for one in taught.list_taught(task)]):
+        raise MmdemoError(text("teach_no_data", language), "", text("teach_no_data_try", language))
+    return (taught.read_taught(wanted).folder,)
+
+
+def _time(choice: Any, preview: Any, language: Language) -> str:
+    if preview is None or not preview.good:
+        return ""
+    from mmdemo.studio.estimate import estimate
+
+    found = estimate(choice, preview)
+    low, high = run_view.length(found.low, language), run_view.length(found.high, language)
+    words = text("teach_estimate", language, about=run_view.length(found.seconds, language), low=low, high=high)
+    return f'<p class="mm mm-estimate">{escape(words)} <span class="mm-sub">({escape(found.how)})</span></p>'
