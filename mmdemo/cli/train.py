@@ -143,7 +143,7 @@ def _turn(device: str, out: str, words: Sequence[str], *, wait: bool) -> Iterato
         words: What is asked for; a run that waits and has no folder yet is given one with them, for all to see it.
     """
     from mmdemo.cli.terminal import say
-    from mmdemo.studio import queue
+    from mmdemo.studio.runs import queue
     from mmdemo.train.request import out_folder
 
     if int(os.environ.get("RANK", "0")):

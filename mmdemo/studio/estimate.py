@@ -19,7 +19,7 @@ from mmdemo.tasks.tune import Tune
 
 if TYPE_CHECKING:
     from mmdemo.studio.preview import Preview
-    from mmdemo.studio.reading import Run
+    from mmdemo.studio.runs.reading import Run
 
 START = 6.0
 """Seconds from the command to the first row: imports, networks, hashes of the data."""
@@ -96,7 +96,7 @@ def _parts(task: str, settings: Mapping[str, object], *, rows: int, files: int) 
 
 def _earlier(task: str, settings: Mapping[str, object]) -> list[float]:
     """What finished runs of the same kind took, as a multiple of what these figures say."""
-    from mmdemo.studio.reading import State, list_runs
+    from mmdemo.studio.runs.reading import State, list_runs
 
     found = []
     for run in list_runs():

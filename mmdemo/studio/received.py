@@ -16,9 +16,9 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.data.folders import split_folders, subfolders, tables_in
 from mmdemo.data.rows import column
 from mmdemo.data.tables import SUFFIXES, columns, read_rows
-from mmdemo.studio import words
-from mmdemo.studio.disk import locked, root, sweep_root
 from mmdemo.studio.entries import check_entries
+from mmdemo.studio.taught import words
+from mmdemo.studio.taught.disk import locked, root, sweep_root
 
 SPARE = 200 << 20
 """Bytes that must stay free on the disk."""

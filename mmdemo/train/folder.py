@@ -31,7 +31,7 @@ STOP = "stop"
 """While it is there, the run stops after its step, and what it has learned so far is published."""
 
 OUTPUT, EXIT, SUPERVISOR = "output.txt", "exit.json", "supervisor.json"
-"""Of a run that something watches over (see studio.supervise): all that it printed, how it ended, and who watches."""
+"""Of a run that is watched over (see studio.runs.supervise): all that it printed, how it ended, and who watches."""
 
 WATCHED = "MMDEMO_WATCHED_RUN"
 """Environment variable of a run that something watches over: its folder."""

@@ -8,8 +8,10 @@ import gradio as gr
 
 from mmdemo.core.types import TASKS
 from mmdemo.models.registry import default_model
-from mmdemo.ui import compare, runs, teach
-from mmdemo.ui.watch import SECONDS, Studio, read_runs, switch
+from mmdemo.ui.compare import tab as compare
+from mmdemo.ui.runs import tab as runs
+from mmdemo.ui.runs.watch import SECONDS, Studio, read_runs, switch
+from mmdemo.ui.teach import tab as teach
 from mmdemo.ui.wiring import LIVE_EVENTS, Page, model_ids
 
 

@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import ROOT
 from mmdemo.models import checkpoint, list_models, load
-from mmdemo.studio import queue, runs
-from mmdemo.studio.runs import Run, State
+from mmdemo.studio import runs
+from mmdemo.studio.runs import Run, State, queue
 from mmdemo.train import run as training
 from mmdemo.train import state
 from mmdemo.train.folder import STOP, TRAINER, read_json

@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 from mmdemo.core.settings import ROOT
-from mmdemo.studio import queue
+from mmdemo.studio.runs import queue
 from mmdemo.train.folder import TRAINER, born, lives, me, read_json, write_json
 
 WAITER = """
 import sys
 from pathlib import Path
-from mmdemo.studio import queue
+from mmdemo.studio.runs import queue
 queue.PAUSE = 0.02
 name, log = sys.argv[1:]
 def say(text):

@@ -18,9 +18,9 @@ import pytest
 from mmdemo.core.config import CheckpointConfig, Part
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import ROOT
-from mmdemo.studio import queue, runs
-from mmdemo.studio.reading import GONE, size_of
-from mmdemo.studio.runs import Run, State
+from mmdemo.studio import runs
+from mmdemo.studio.runs import Run, State, queue
+from mmdemo.studio.runs.reading import GONE, size_of
 from mmdemo.train.folder import TRAINER, born, me, read_json, write_json
 
 

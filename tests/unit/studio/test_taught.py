@@ -20,7 +20,7 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.data.parts import make_parts
 from mmdemo.data.read import read_examples
 from mmdemo.studio import received, taught
-from mmdemo.studio.store import TABLES
+from mmdemo.studio.taught.store import TABLES
 from mmdemo.train.folder import born
 from tests.unit.data.made import write_clip, write_picture
 
@@ -225,7 +225,7 @@ def test_words_have_limits(tmp_path: Path, task: str, said: dict[str, str], why:
 
 
 def test_a_full_dataset_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmdemo.studio.items.MAX_ITEMS", 2)
+    monkeypatch.setattr("mmdemo.studio.taught.items.MAX_ITEMS", 2)
     taught.make("birds", "classify")
     added = taught.add_many("birds", [picture(tmp_path, seed) for seed in range(3)], label="tit")
     assert len(added.items) == 2

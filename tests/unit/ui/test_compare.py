@@ -22,7 +22,9 @@ from mmdemo.evaluate.report import make_report
 from mmdemo.evaluate.run import Measurement
 from mmdemo.evaluate.scores import Outcome, class_outcome
 from mmdemo.evaluate.verdict import Verdict, judge
-from mmdemo.ui import compare_draw, compare_view, compare_work
+from mmdemo.ui.compare import draw as compare_draw
+from mmdemo.ui.compare import view as compare_view
+from mmdemo.ui.compare import work as compare_work
 
 EVIL = "<b>&owl"
 
@@ -217,7 +219,7 @@ def test_the_tab_is_built_and_fills_its_lists(tmp_path: Path, monkeypatch: pytes
 
     from mmdemo.core.types import TASKS
     from mmdemo.serving.engine import Engine
-    from mmdemo.ui import compare
+    from mmdemo.ui.compare import tab as compare
     from mmdemo.ui.page import build_words
     from mmdemo.ui.wiring import Engines
 

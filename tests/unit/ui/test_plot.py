@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmdemo.ui.plot import line, nice_ticks, number
+from mmdemo.ui.runs.plot import line, nice_ticks, number
 
 
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from mmdemo.core.types import Metric
-from mmdemo.studio.reading import ACTIVE, Run, State
-from mmdemo.ui import run_view
+from mmdemo.studio.runs.reading import ACTIVE, Run, State
+from mmdemo.ui.runs import view as run_view
+from mmdemo.ui.runs.watch import NEWS_SECONDS, banner, changed, chosen_run
 from mmdemo.ui.strings import text
-from mmdemo.ui.watch import NEWS_SECONDS, banner, changed, chosen_run
 
 NASTY = '"><img src=x onerror=alert(1)>'
 

@@ -25,7 +25,7 @@ def test_both_languages_have_the_same_gaps(key: str) -> None:
 
 
 def test_every_word_that_the_code_names_is_there() -> None:
-    code = "\n".join(path.read_text(encoding="utf-8") for path in UI.glob("*.py"))
+    code = "\n".join(path.read_text(encoding="utf-8") for path in UI.rglob("*.py"))
     named = set(re.findall(r'\b(?:words|text)\("([^"{}]+)"', code))
 
     assert named <= set(TEXTS), named - set(TEXTS)

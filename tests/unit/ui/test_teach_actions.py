@@ -11,10 +11,10 @@ import pytest
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.studio import taught
-from mmdemo.ui import teach_actions as act
-from mmdemo.ui import teach_lists
 from mmdemo.ui.examples import EXAMPLES_DIR
-from mmdemo.ui.teach_data import At, own_set, stamp_of
+from mmdemo.ui.teach import actions as act
+from mmdemo.ui.teach import lists as teach_lists
+from mmdemo.ui.teach.data import At, own_set, stamp_of
 from mmdemo.ui.thumbs import player, small_picture
 
 

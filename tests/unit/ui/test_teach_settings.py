@@ -12,8 +12,8 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import TASKS
 from mmdemo.studio import settings
 from mmdemo.train.settings import PRECISIONS, SCHEDULES, TrainSettings
-from mmdemo.ui import teach_settings as page
 from mmdemo.ui.strings import TEXTS
+from mmdemo.ui.teach import settings as page
 
 ELSEWHERE = {"tune", "teacher_share", "teacher_temperature"}
 """What has a control of its own, and what only says something with --teacher."""

@@ -12,7 +12,7 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import checkpoints_root
 from mmdemo.models import folder as checkpoints
 from mmdemo.models.registry import SHIPPED
-from mmdemo.studio.reading import Run, list_runs, read_run
+from mmdemo.studio.runs.reading import Run, list_runs, read_run
 from mmdemo.train.folder import PLAN, REQUEST, TRAINER, read_json, write_json
 
 LONGEST = 60

@@ -8,11 +8,13 @@ from typing import Any
 
 import gradio as gr
 
-from mmdemo.ui import answers, camera, run_view
-from mmdemo.ui import teach_actions as act
-from mmdemo.ui.runs import DOWNLOAD, PRESSED
+from mmdemo.ui import answers
+from mmdemo.ui.runs import view as run_view
+from mmdemo.ui.runs.tab import DOWNLOAD, PRESSED
 from mmdemo.ui.strings import text
-from mmdemo.ui.teach_data import At, Data, folder_for_download, need_set, unchecked
+from mmdemo.ui.teach import actions as act
+from mmdemo.ui.teach import camera
+from mmdemo.ui.teach.data import At, Data, folder_for_download, need_set, unchecked
 from mmdemo.ui.wiring import DATA_EVENTS, QUICK_EVENTS, Page, language_in, notice, raw_file
 
 

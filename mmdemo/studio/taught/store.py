@@ -25,8 +25,8 @@ from typing import Any
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import TASKS
 from mmdemo.data.tables import read_rows
-from mmdemo.studio.contents import NAME, Content
-from mmdemo.studio.disk import PART, locked, place, short, used_by, write
+from mmdemo.studio.taught.contents import NAME, Content
+from mmdemo.studio.taught.disk import PART, locked, place, short, used_by, write
 
 DATASET = "dataset.json"
 FILES = "files"

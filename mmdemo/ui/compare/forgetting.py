@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from mmdemo.core.errors import MmdemoError
-from mmdemo.ui import answers, compare_work
+from mmdemo.ui import answers
+from mmdemo.ui.compare import work as compare_work
 from mmdemo.ui.strings import text
 from mmdemo.ui.wiring import QUICK_EVENTS, Page, language_in, model_ids, notice
 
 if TYPE_CHECKING:
     from mmdemo.evaluate.forgetting import Curve
-    from mmdemo.ui.compare import DataChoice
+    from mmdemo.ui.compare.tab import DataChoice
 
 
 def build(page: Page, task: gr.Radio, a: gr.Dropdown, b: gr.Dropdown) -> tuple[DataChoice, DataChoice]:
     """Lay out the part and wire it; returns the lists of the new and of the other labels."""
-    from mmdemo.ui.compare import COMPARE_EVENTS, data_choice, two
+    from mmdemo.ui.compare.tab import COMPARE_EVENTS, data_choice, two
 
     words = page.words
     measured = gr.State(None)
@@ -59,7 +60,7 @@ def build(page: Page, task: gr.Radio, a: gr.Dropdown, b: gr.Dropdown) -> tuple[D
         device: str,
         request: gr.Request,
     ) -> Iterator[tuple[Any, ...]]:
-        from mmdemo.ui import compare_view
+        from mmdemo.ui.compare import view as compare_view
 
         language = language_in(request)
         waiting = gr.Button(interactive=False), gr.Button(visible=True)
@@ -100,7 +101,7 @@ def build(page: Page, task: gr.Radio, a: gr.Dropdown, b: gr.Dropdown) -> tuple[D
         compare_work.cancel(f"line {request.session_hash}")
 
     def move(kept: Any, at: float, request: gr.Request) -> Any:
-        from mmdemo.ui import compare_view
+        from mmdemo.ui.compare import view as compare_view
 
         return gr.skip() if kept is None else compare_view.line(kept[0], at, language_in(request))
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from mmdemo.core.errors import MmdemoError
-from mmdemo.studio import words
-from mmdemo.studio.store import Taught, changing, save
+from mmdemo.studio.taught import words
+from mmdemo.studio.taught.store import Taught, changing, save
 
 LABELLED = ("classify", "sentiment")
 """Tasks whose datasets have classes."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from mmdemo.core.errors import MmdemoError
-from mmdemo.ui import run_view
+from mmdemo.ui.runs import view as run_view
 from mmdemo.ui.strings import Language, text
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""``python -m mmdemo.studio.supervise FOLDER``: the little process that starts a run and stays until it has ended.
+"""The little process that starts a run and stays until it has ended: ``python -m mmdemo.studio.runs FOLDER``.
 
 It outlives the page that started it, and knows no torch: it waits, keeps what the run prints, and writes down how it
 ended (``trainer/exit.json``), which a process that was killed cannot do itself.
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdemo.core.settings import ROOT
-from mmdemo.studio import queue
+from mmdemo.studio.runs import queue
 from mmdemo.train.folder import (
     EXIT,
     REQUEST,
@@ -110,7 +110,3 @@ def _note_end(place: Path, code: int) -> None:
             time.sleep(1)
         else:
             return
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(Path(sys.argv[1])))

@@ -13,9 +13,10 @@ import gradio as gr
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import TASKS
-from mmdemo.ui import answers, run_view
+from mmdemo.ui import answers
+from mmdemo.ui.runs import view as run_view
+from mmdemo.ui.runs.watch import Studio, banner, changed, chosen_run, read_runs, switch
 from mmdemo.ui.strings import Language, text
-from mmdemo.ui.watch import Studio, banner, changed, chosen_run, read_runs, switch
 from mmdemo.ui.wiring import DATA_EVENTS, LIVE_EVENTS, QUICK_EVENTS, Page, language_in, model_ids, notice, raw_file
 
 PRESSED = (

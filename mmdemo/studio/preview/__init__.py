@@ -16,8 +16,8 @@ from mmdemo.data.examples import Example
 from mmdemo.data.folders import dataset_name
 from mmdemo.data.parts import make_parts
 from mmdemo.data.readable import Say
-from mmdemo.studio.cautions import warn
-from mmdemo.studio.kinds import guess_task
+from mmdemo.studio.preview.cautions import warn
+from mmdemo.studio.preview.kinds import guess_task
 
 __all__ = ["SAMPLES", "Preview", "Sample", "guess_task", "look"]
 

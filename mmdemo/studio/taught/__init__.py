@@ -1,7 +1,7 @@
 """Datasets made by hand in the page: classes, captions, questions with answers, emotions; every change is on disk.
 
-The door to all of it: datasets here, their classes in :mod:`mmdemo.studio.classes`, their examples in
-:mod:`mmdemo.studio.items`, and how they lie on disk in :mod:`mmdemo.studio.store`.
+The door to all of it: datasets here, their classes in :mod:`mmdemo.studio.taught.classes`, their examples in
+:mod:`mmdemo.studio.taught.items`, and how they lie on disk in :mod:`mmdemo.studio.taught.store`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import TASKS
-from mmdemo.studio import words
-from mmdemo.studio.classes import LABELLED, add_class, each_once, remove_class, rename_class
-from mmdemo.studio.contents import Source, check_content
-from mmdemo.studio.disk import locked, place, refuse_used, root
-from mmdemo.studio.items import MAX_ITEMS, Added, add, add_many, edit, put_right, remove
-from mmdemo.studio.store import DATASET, TABLES, Item, Taught, load, save, table_text
+from mmdemo.studio.taught import words
+from mmdemo.studio.taught.classes import LABELLED, add_class, each_once, remove_class, rename_class
+from mmdemo.studio.taught.contents import Source, check_content
+from mmdemo.studio.taught.disk import locked, place, refuse_used, root
+from mmdemo.studio.taught.items import MAX_ITEMS, Added, add, add_many, edit, put_right, remove
+from mmdemo.studio.taught.store import DATASET, TABLES, Item, Taught, load, save, table_text
 
 __all__ = [
     "MAX_ITEMS",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdemo.core.types import Metric
 from mmdemo.ui.cards import size_text
-from mmdemo.ui.plot import line, number
+from mmdemo.ui.runs.plot import line, number
 from mmdemo.ui.strings import TEXTS, Language, text
 
 if TYPE_CHECKING:

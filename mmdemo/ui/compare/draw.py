@@ -13,7 +13,7 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from mmdemo.ui.plot import nice_ticks, number
+from mmdemo.ui.runs.plot import nice_ticks, number
 
 _WIDTH, _HEIGHT = 600, 200
 SHOWN_CLASSES = 12

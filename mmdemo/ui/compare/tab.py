@@ -11,13 +11,14 @@ import gradio as gr
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import TASKS
-from mmdemo.ui import answers, compare_work
+from mmdemo.ui import answers
+from mmdemo.ui.compare import work as compare_work
 from mmdemo.ui.strings import Language, text
 from mmdemo.ui.wiring import CHOICE, QUICK_EVENTS, Page, language_in, model_ids, notice
 
 if TYPE_CHECKING:
     from mmdemo.evaluate.verdict import Verdict
-    from mmdemo.ui.watch import Studio
+    from mmdemo.ui.runs.watch import Studio
 
 COMPARE_EVENTS: Mapping[str, Any] = {
     "concurrency_id": "compare",
@@ -63,7 +64,8 @@ def build(page: Page, studio: Studio | None = None) -> CompareTab:
     Args:
         studio: Tells when the tab is opened, so that its lists are up to date.
     """
-    from mmdemo.ui import compare_forgetting, compare_side
+    from mmdemo.ui.compare import forgetting as compare_forgetting
+    from mmdemo.ui.compare import side as compare_side
 
     words = page.words
     gr.Markdown(words("compare_intro"), elem_classes="intro")
@@ -219,7 +221,7 @@ def _build_data(page: Page, task: gr.Radio, a: gr.Dropdown, b: gr.Dropdown) -> D
         request: gr.Request,
     ) -> Iterator[tuple[Any, ...]]:
         from mmdemo.studio import compare as studio
-        from mmdemo.ui import compare_view
+        from mmdemo.ui.compare import view as compare_view
 
         language = language_in(request)
         waiting, over = (

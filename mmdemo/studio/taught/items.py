@@ -15,10 +15,10 @@ from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.data.readable import Say
-from mmdemo.studio import words
-from mmdemo.studio.classes import as_known, each_once
-from mmdemo.studio.contents import Content, Source, check_content
-from mmdemo.studio.store import FILES, Item, Taught, changing, keep, load, save
+from mmdemo.studio.taught import words
+from mmdemo.studio.taught.classes import as_known, each_once
+from mmdemo.studio.taught.contents import Content, Source, check_content
+from mmdemo.studio.taught.store import FILES, Item, Taught, changing, keep, load, save
 
 MAX_ITEMS = 5_000
 """Items of one dataset; the table is written whole with every change."""

@@ -13,7 +13,7 @@ import gradio as gr
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.ui.strings import Language, text
-from mmdemo.ui.teach_data import unchecked
+from mmdemo.ui.teach.data import unchecked
 from mmdemo.ui.wiring import Page, raw_file
 
 if TYPE_CHECKING:

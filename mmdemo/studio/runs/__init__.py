@@ -15,10 +15,10 @@ import psutil
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import ROOT, checkpoints_root
-from mmdemo.studio import queue
-from mmdemo.studio.history import check_name, delete, rename
-from mmdemo.studio.reading import ACTIVE, Run, State, folder_of, list_runs, option, read_run
-from mmdemo.studio.supervise import NOW, detached, read_stop
+from mmdemo.studio.runs import queue
+from mmdemo.studio.runs.history import check_name, delete, rename
+from mmdemo.studio.runs.reading import ACTIVE, Run, State, folder_of, list_runs, option, read_run
+from mmdemo.studio.runs.supervise import NOW, detached, read_stop
 from mmdemo.train import folder as files
 from mmdemo.train.folder import (
     EXIT,
@@ -187,7 +187,7 @@ def _send(folder: Path, before: Event) -> None:
         queue.join(device, folder)
     with (place / OUTPUT).open("ab") as output:
         process = subprocess.Popen(  # noqa: S603 - this interpreter, and a folder of ours
-            [sys.executable, "-m", "mmdemo.studio.supervise", str(folder)],
+            [sys.executable, "-m", "mmdemo.studio.runs", str(folder)],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=output,

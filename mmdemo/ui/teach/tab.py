@@ -11,12 +11,17 @@ from typing import Any
 import gradio as gr
 
 from mmdemo.core.errors import MmdemoError
-from mmdemo.ui import answers, camera, run_view, teach_actions, teach_hand, teach_lists
-from mmdemo.ui import teach_settings as options
-from mmdemo.ui.runs import DOWNLOAD
+from mmdemo.ui import answers
+from mmdemo.ui.runs import view as run_view
+from mmdemo.ui.runs.tab import DOWNLOAD
+from mmdemo.ui.runs.watch import Studio, switch
 from mmdemo.ui.strings import Language, text
-from mmdemo.ui.teach_data import FILES, HAND, Data, folder_for_download, newest_set, unchecked
-from mmdemo.ui.watch import Studio, switch
+from mmdemo.ui.teach import actions as teach_actions
+from mmdemo.ui.teach import camera
+from mmdemo.ui.teach import hand as teach_hand
+from mmdemo.ui.teach import lists as teach_lists
+from mmdemo.ui.teach import settings as options
+from mmdemo.ui.teach.data import FILES, HAND, Data, folder_for_download, newest_set, unchecked
 from mmdemo.ui.wiring import (
     CHOICE,
     DATA_EVENTS,

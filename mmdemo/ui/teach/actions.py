@@ -10,8 +10,8 @@ from typing import Any
 from mmdemo.core.errors import MmdemoError
 from mmdemo.media.text import parse_labels
 from mmdemo.ui.strings import text
-from mmdemo.ui.teach_data import At, Moved, need_set, own_set
-from mmdemo.ui.teach_lists import PAGE_OF_ITEMS
+from mmdemo.ui.teach.data import At, Moved, need_set, own_set
+from mmdemo.ui.teach.lists import PAGE_OF_ITEMS
 
 
 def again(at: At) -> Moved:

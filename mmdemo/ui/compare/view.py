@@ -17,9 +17,9 @@ from mmdemo.core.types import (
     Result,
     SentimentResult,
 )
-from mmdemo.ui import compare_draw as draw
 from mmdemo.ui import thumbs
 from mmdemo.ui.answers import percent
+from mmdemo.ui.compare import draw
 from mmdemo.ui.strings import Language, label_text, text
 
 if TYPE_CHECKING:

@@ -13,8 +13,10 @@ import gradio as gr
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import TASKS
-from mmdemo.ui import answers, run_view, teach_lists
+from mmdemo.ui import answers
+from mmdemo.ui.runs import view as run_view
 from mmdemo.ui.strings import Language, text
+from mmdemo.ui.teach import lists as teach_lists
 from mmdemo.ui.wiring import CHOICE, LIVE_EVENTS, AnyComponent, Page, language_in, notice
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""The tab Compare: two models on data, on one input, and on what one may have forgotten."""

@@ -1,0 +1,1 @@
+"""The tab Teach: data, a look at them, settings, and the start of a training."""
