@@ -21,6 +21,7 @@ from mmdemo.data.problems import Found, Problem, left_out
 from mmdemo.data.read import read_examples
 from mmdemo.data.readable import Facts, Say, facts, readable
 from mmdemo.data.split import fold_split, leaks, split_by_group, tied
+from mmdemo.media.text import parse_labels, plain
 
 SHARE = 0.1
 """Of the examples, for each part that is made."""
@@ -116,7 +117,7 @@ def make_parts(
         allowed = [f"{sentence}: allowed by --allow-leaks" for sentence in found]
         notes += allowed
         test = replace(test, notes=(*test.notes, *allowed))  # figures must not hide it
-    refusals = [*reader.refusals, *_unseen_labels(task, parts, known_labels)]
+    refusals = [*reader.refusals, *_unseen_labels(task, parts, known_labels), *_unusable_classes(task, parts)]
     if not train.examples and not reader.bad_rows:
         why = reader.refusals[0].why if reader.refusals else f"{train.name} has no example for training"
         refusals.insert(0, MmdemoError("There is nothing to learn from", why))
@@ -293,3 +294,26 @@ def _unseen_labels(task: str, parts: Mapping[str, Sequence[Example]], known: Col
                 )
             )
     return found
+
+
+def _unusable_classes(task: str, parts: Mapping[str, Sequence[Example]]) -> list[MmdemoError]:
+    """Classes that a finished model could not be asked for: it would learn them and then refuse every question."""
+    labels = sorted({e.label for part in parts.values() for e in part if e.label is not None})
+    if task != "classify" or not labels:
+        return []
+    spelled: dict[str, str] = {}
+    for label in labels:
+        other = spelled.setdefault(plain(label).casefold(), label)
+        if other != label:
+            return [
+                MmdemoError(
+                    f"The classes {other!r} and {label!r} cannot be told apart",
+                    "they differ in upper and lower case or in blanks only",
+                    "Make them one class, or call one of them something else",
+                )
+            ]
+    try:
+        parse_labels(labels)
+    except MmdemoError as error:
+        return [MmdemoError("Its classes cannot be learned", error.why, "Call that class something else")]
+    return []

@@ -172,11 +172,12 @@ def _labels_or_captions(places: _Places) -> list[Example]:
     if not captioned:
         return places.labelled(PICTURE_SUFFIXES)
     plain = [folder for folder in places.folders if folder not in captioned]
-    if any(tables_of(folder, LABELS) for folder in plain):
+    labelled = next((folder for folder in plain if tables_of(folder, LABELS) or _has_classes(folder)), None)
+    if labelled is not None:
         raise MmdemoError(
             "Labels and captions cannot be mixed",
-            f"{captioned[0]} has captions and {plain[0]} has labels",
-            "Measure them one after the other",
+            f"{captioned[0]} has captions and {labelled} has labels",
+            "Use them one after the other",
         )
     return places.rows(CAPTIONS)
 
@@ -185,6 +186,14 @@ def _has_captions(folder: Path) -> bool:
     """Whether pictures are described by captions; a table that has labels too is one of labels."""
     captions = tables_of(folder, CAPTIONS)
     return bool(captions) and captions != tables_of(folder, LABELS)
+
+
+def _has_classes(folder: Path) -> bool:
+    """Whether there is no table, and pictures lie in two or more folders."""
+    if folder.is_file() or tables_in(folder):
+        return False
+    shown = (any(file.suffix.lower() in PICTURE_SUFFIXES for file in place.iterdir()) for place in subfolders(folder))
+    return sum(shown) > 1
 
 
 def _by_ending(others: Mapping[str, int]) -> str:

@@ -26,6 +26,7 @@ from mmdemo.core.types import (
     Result,
     Scored,
 )
+from mmdemo.media.text import plain
 from mmdemo.models.parts import TextPart
 from mmdemo.models.pictures import PictureEncoder
 from mmdemo.models.ready import ReadyModel, cam, of_type
@@ -78,7 +79,7 @@ class ClassifyModel(ReadyModel):
             raise MmdemoError(
                 f"{card.id} cannot be loaded", f"it has {len(self.classes)} classes and vectors for {net.config.own}"
             )
-        self._own = {name.casefold(): i for i, name in enumerate(self.classes[: net.config.own])}
+        self._own = {_alike(name): i for i, name in enumerate(self.classes[: net.config.own])}
 
     # ------------------------------------------------------------ vectors
 
@@ -91,7 +92,7 @@ class ClassifyModel(ReadyModel):
         prompts = [t.replace("{}", label) for label in labels for t in templates]
         vectors = torch.from_numpy(self.text.vectors(prompts)).view(len(labels), len(templates), -1).mean(dim=1)
         said = torch.nn.functional.normalize(vectors, dim=1).to(self.device)
-        shown = [(i, self._own[label.casefold()]) for i, label in enumerate(labels) if label.casefold() in self._own]
+        shown = [(i, self._own[_alike(label)]) for i, label in enumerate(labels) if _alike(label) in self._own]
         if template or not shown:
             return Labels(said=said, shown=said)
         rows, places = zip(*shown, strict=True)
@@ -160,6 +161,11 @@ class ClassifyModel(ReadyModel):
         grid = self.pictures.encode([request.picture])[0].grid
         maps = cam(grid, lambda x: self.heights(pool(x), labels)[0])
         return tuple(HeatMap(cells=cells, label=label) for cells, label in zip(maps, leading, strict=True))
+
+
+def _alike(label: str) -> str:
+    """Equal for labels that are one to whoever asks: a folder's name may be composed of other code points."""
+    return plain(label).casefold()
 
 
 def _words(config: CheckpointConfig, name: str) -> tuple[str, ...]:

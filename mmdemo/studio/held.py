@@ -13,7 +13,7 @@ from mmdemo.data.examples import Dataset
 from mmdemo.data.features import file_hashes
 from mmdemo.data.parts import Parts, make_parts
 from mmdemo.data.readable import Say
-from mmdemo.train.folder import PLAN
+from mmdemo.train.folder import PLAN, read_learned
 from mmdemo.train.plan import hash_of_data
 
 REQUEST = "request.json"
@@ -30,11 +30,6 @@ class Request:
     fold: int | None = None
     seed: int = 0
     data_hash: str = ""
-
-
-def has_held(folder: Path) -> bool:
-    """Whether it is known what a run learned from; looks at nothing but its notes."""
-    return (folder / "trainer" / REQUEST).is_file() and (folder / "trainer" / PLAN).is_file()
 
 
 def read_request(folder: Path) -> Request:
@@ -86,17 +81,41 @@ def held_out(folder: Path, *, say: Say | None = None) -> Dataset:
     """
     parts = parts_of(folder, say=say)
     dataset, notes = parts.test, []
-    if not dataset.examples:
+    if changed := hash_of_data(parts.train, parts.validation) != read_request(folder).data_hash:
+        dataset, left = _kept_then(folder, parts)
+        notes.append(f"the data of {folder.name} have changed since it learned from them: {left}")
+    elif not dataset.examples:
         dataset = parts.validation
-        notes.append(f"{folder.name} kept nothing for measuring: this is the part that its best epoch was chosen by")
     if not dataset.examples:
-        raise MmdemoError(
-            f"{folder.name} kept nothing aside", "its data were too small for that", "Choose data it has not seen"
-        )
-    if hash_of_data(parts.train, parts.validation) != read_request(folder).data_hash:
-        notes.append(f"the data of {folder.name} have changed since it learned from them")
+        why = "nothing of it is there any more" if changed else "its data were too small for that"
+        raise MmdemoError(f"{folder.name} kept nothing aside", why, "Choose data it has not seen")
+    if dataset.split == "validation":
+        notes.append(f"{folder.name} kept nothing for measuring: this is the part that its best epoch was chosen by")
     name = dataset.name if "held out" in dataset.name else f"{dataset.name}, {len(dataset.examples)} examples held out"
     return replace(dataset, name=name, notes=tuple(dict.fromkeys((*dataset.notes, *notes))))
+
+
+def _kept_then(folder: Path, parts: Parts) -> tuple[Dataset, str]:
+    """What a run kept aside, out of data that would be parted otherwise today; and how much of it is left, in words.
+
+    Raises:
+        MmdemoError: It left no note of which files those were.
+    """
+    then = read_learned(folder)
+    if not then:
+        raise MmdemoError(
+            f"What {folder.name} kept aside cannot be found again",
+            "its data have changed since it learned from them",
+            "Choose data it has not seen",
+        )
+    split = "test" if then["test"] else "validation"
+    examples = [example for part in parts.by_name().values() for example in part.examples]
+    contents = file_hashes(example.file for example in examples if example.file is not None)
+    wanted = then[split] - then["train"]
+    kept = [one for one in examples if one.file is not None and contents[one.file] in wanted]
+    still = len({contents[one.file] for one in kept if one.file is not None})
+    dataset = replace(parts.train, notes=()).with_examples(kept, split=split)  # how they are parted today says nothing
+    return dataset, f"{still} of the {len(wanted)} files that it kept aside are still there"
 
 
 def learned_note(name: str, folder: Path, dataset: Dataset) -> str:
@@ -108,13 +127,10 @@ def learned_note(name: str, folder: Path, dataset: Dataset) -> str:
         name: What to call the model ("B").
         folder: Its folder.
     """
-    if not has_held(folder):
+    then = read_learned(folder)
+    if not then:
         return _same_name(name, folder, dataset)
-    try:
-        parts = parts_of(folder)
-    except MmdemoError as error:
-        return f"whether {name} learned from these examples cannot be told: {str(error).rstrip('.')}"
-    known = {parts.facts[example.file].content for example in parts.train.examples if example.file is not None}
+    known = then["train"] | then.get("before", frozenset())
     contents = file_hashes(example.file for example in dataset.examples if example.file is not None)
     count = sum(example.file is not None and contents[example.file] in known for example in dataset.examples)
     total = len(dataset.examples)

@@ -12,6 +12,8 @@ from mmdemo.core.types import TASKS, Metric
 from mmdemo.models import checkpoint, probe
 from mmdemo.models.loading import read
 from mmdemo.models.mixture import MADE_FROM, Pair, pair
+from mmdemo.train.folder import LEARNED, TRAINER, write_json
+from mmdemo.train.plan import learned_by
 from mmdemo.train.publish import finish
 from mmdemo.train.request import out_folder
 
@@ -63,6 +65,9 @@ def save_mixture(
     tokenizer = b / "tokenizer.json"
     extra = {tokenizer.name: tokenizer.read_text(encoding="utf-8")} if tokenizer.exists() else {}
     checkpoint.write(folder, config, checkpoint.pack(both.at(alpha)), extra=extra, complete=complete)
+    if seen := learned_by(a, b):  # so that comparing still says what it has seen
+        (folder / TRAINER).mkdir(exist_ok=True)
+        write_json({"train": [], "validation": [], "test": [], "before": seen}, folder / TRAINER / LEARNED)
     return folder
 
 

@@ -141,7 +141,7 @@ def entrance(folder: Path) -> Path:
 def _refuse_outside(folder: Path, name: str) -> None:
     """A table must not name files that lie elsewhere on this machine: they would be shown and learned from."""
     for table in sorted(folder.rglob("*")):
-        if table.suffix.lower() not in SUFFIXES:
+        if table.suffix.lower() not in {*SUFFIXES, ".arrow"}:
             continue
         with suppress(MmdemoError, OSError, ValueError):  # what cannot be read is said by the preview, line and all
             outside = next((file for file in _named(table) if not file.is_relative_to(folder) and file.is_file()), None)
@@ -157,6 +157,8 @@ def _named(table: Path) -> Iterator[Path]:
     """The files that a table names, wherever they are said to be."""
     if table.suffix.lower() == ".parquet":
         names = ((name, "") for name in _named_in_parquet(table))
+    elif table.suffix.lower() == ".arrow":
+        names = ((name, "") for name in _named_in_arrow(table))
     else:
         names = ((row.text("file_name") or "", row.text("folder") or "") for row in read_rows(table))
     for name, inner in names:
@@ -181,6 +183,25 @@ def _named_in_parquet(table: Path) -> Iterator[str]:
             for batch in file.iter_batches(columns=[f"{name}.path" if inner else name]):
                 for cell in batch.column(0).to_pylist():
                     value = cell.get("path") if isinstance(cell, dict) else cell
+                    if isinstance(value, str) and value:
+                        yield value
+    except pyarrow.ArrowException as error:
+        raise MmdemoError(f"{table.name} cannot be read", str(error)) from None
+
+
+def _named_in_arrow(table: Path) -> Iterator[str]:
+    """The same of a dataset that was saved with the library datasets."""
+    import pyarrow
+
+    try:
+        with pyarrow.memory_map(str(table)) as source, pyarrow.ipc.open_stream(source) as batches:
+            name = column("file_name", batches.schema.names)
+            for batch in batches if name is not None else ():
+                cells = batch.column(name)
+                inner = pyarrow.types.is_struct(cells.type)
+                if inner and cells.type.get_field_index("path") < 0:
+                    return
+                for value in (cells.field("path") if inner else cells).to_pylist():
                     if isinstance(value, str) and value:
                         yield value
     except pyarrow.ArrowException as error:

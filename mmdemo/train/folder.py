@@ -24,6 +24,9 @@ BEST = "best"
 STATES = "state"
 CONFIG = "config.toml"
 PLAN = "plan.json"
+LEARNED = "learned.json"
+"""Which files the run learned from, was chosen by and was measured on, by content: see train.plan.write_learned."""
+
 REQUEST = "request.json"
 """What a person asked for: see :func:`mmdemo.train.plan.write_request`."""
 
@@ -56,6 +59,20 @@ def read_json(file: Path) -> Event:
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def read_learned(folder: Path) -> dict[str, frozenset[str]]:
+    """Which files a run had in which part, by content; empty where it left no note of them.
+
+    Args:
+        folder: Of the run's checkpoint.
+
+    Returns:
+        "train", "validation", "test", and "before": what the models learned from that it was started from.
+    """
+    found = read_json(folder / TRAINER / LEARNED)
+    parts = {name: found.get(name) for name in ("train", "validation", "test", "before")}
+    return {name: frozenset(map(str, some)) for name, some in parts.items() if isinstance(some, list)}
 
 
 def read_status(folder: Path) -> Event:

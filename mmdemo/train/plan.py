@@ -23,7 +23,7 @@ from mmdemo.data.examples import Dataset
 from mmdemo.data.features import file_hashes
 from mmdemo.data.prepare import Bases
 from mmdemo.models import checkpoint, hub, registry
-from mmdemo.train.folder import CONFIG, PLAN, write_json
+from mmdemo.train.folder import CONFIG, LEARNED, PLAN, read_learned, write_json
 from mmdemo.train.settings import RunConfig, write_config
 
 
@@ -137,6 +137,36 @@ def write_plan(plan: Plan, folder: Path, *, data_hash: str, base_hash: str, prec
         },
         folder / PLAN,
     )
+
+
+def learned_by(*models: Path | None) -> list[str]:
+    """What checkpoints learned from, and what they were started from did, by content; as far as their runs say."""
+    seen = frozenset[str]()
+    for learned in (read_learned(model) for model in models if model is not None):
+        seen |= learned.get("train", frozenset()) | learned.get("before", frozenset())
+    return sorted(seen)
+
+
+def write_learned(
+    folder: Path, *, train: Dataset, validation: Dataset, test: Dataset, before: Sequence[str] = ()
+) -> None:
+    """Which files were in which part, as hex SHA-1 of what they hold.
+
+    Data that people go on adding to are parted otherwise the next time; without this nobody could tell then what a
+    model has seen.
+
+    Args:
+        before: What the model that this one is started from learned from, see :func:`learned_by`.
+    """
+    parts = {"train": contents_of(train), "validation": contents_of(validation)}
+    parts |= {"test": [] if test is validation else contents_of(test), "before": list(before)}
+    write_json(parts, folder / LEARNED)
+
+
+def contents_of(dataset: Dataset) -> list[str]:
+    """Hex SHA-1 of the files of some data, each once."""
+    files = [example.file for example in dataset.examples if example.file is not None]
+    return list(dict.fromkeys(file_hashes(files).values()))
 
 
 def _replaces(plan: Plan, folder: Path) -> str | None:

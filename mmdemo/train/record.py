@@ -38,6 +38,7 @@ from mmdemo.train.folder import (
     CONFIG,
     EVENTS,
     EXIT,
+    LEARNED,
     LOG,
     NOT_FIGURES,
     OUTPUT,
@@ -278,7 +279,7 @@ class Record:
             number = 1 + max((int(place.name[8:]) for place in self.earlier()), default=0)
             place = self.folder / f"earlier-{number}"
             place.mkdir()
-            run = (EVENTS, LOG, CURVE, CONFIG, PLAN, *((BEST, STATES) if interrupted else ()))
+            run = (EVENTS, LOG, CURVE, CONFIG, PLAN, LEARNED, *((BEST, STATES) if interrupted else ()))
             run = run if watched else (*run, REQUEST, OUTPUT)
             for name in run:
                 if (self.folder / name).exists():

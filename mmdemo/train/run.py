@@ -45,7 +45,9 @@ from mmdemo.train.plan import (
     find_base,
     hash_of_bases,
     hash_of_data,
+    learned_by,
     same_task,
+    write_learned,
     write_plan,
 )
 from mmdemo.train.precision import pick_precision
@@ -197,12 +199,15 @@ def prepare(plan: Plan, *, say: Say, record: Record | None = None) -> Ready:
             "base_hash": hash_of_bases(bases, same_task(plan)),
             "precision": precision,
         }
+        before = learned_by(same_task(plan))  # while it is there: a run may replace what it is started from
         changes = check_resumed(plan, record.folder, **known) if plan.resume else []
         if not plan.resume:
             record.set_aside()  # not before the data and the base were found good
         if processes.is_main():
             write_request(plan.request, record.folder, device=plan.device, resume=plan.resume)
             write_plan(plan, record.folder, **known)
+            learned = {"train": sources.train, "validation": sources.validation}
+            write_learned(record.folder, **learned, test=held, before=before)
         for change in changes:
             say(change)
     for note in dict.fromkeys((*sources.train.notes, *sources.validation.notes)):

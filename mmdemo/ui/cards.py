@@ -8,6 +8,8 @@ from mmdemo.core.types import Card
 
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 _REMOTE_IMAGE = re.compile(r"!\[([^\]]*)\]\(\s*(?:https?:)?//[^)]*\)")
+_IMAGE = re.compile(r"!+(?=\[)")
+"""What makes a picture of a link, in all the ways that Markdown has: none is shown, none is fetched from elsewhere."""
 _TAG = re.compile(r"<(?=[A-Za-z/!])")
 
 
@@ -40,4 +42,4 @@ def card_markdown(card: Card | None) -> str:
     body = _REMOTE_IMAGE.sub(r"\1", _FRONT_MATTER.sub("", card.text.replace("\r\n", "\n"))).strip()
     if body:
         parts.append("---\n\n" + body)
-    return _TAG.sub("&lt;", "\n\n".join(part for part in parts if part))
+    return _TAG.sub("&lt;", _IMAGE.sub("", "\n\n".join(part for part in parts if part)))

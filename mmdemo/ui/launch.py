@@ -233,10 +233,11 @@ def serve(options: Options) -> None:
     port = find_port(options.host, options.port)
     from starlette.middleware import Middleware
 
-    from mmdemo.core.settings import ROOT, cache_root, checkpoints_root, data_root
+    from mmdemo.core.settings import ROOT, cache_root, checkpoints_root, data_root, datasets_root
     from mmdemo.serving.engine import Engine
     from mmdemo.ui.api import answer_assistants_in_json
     from mmdemo.ui.examples import EXAMPLES_DIR
+    from mmdemo.ui.origin import OwnPage
     from mmdemo.ui.page import MAX_UPLOAD_MB, MAX_UPLOAD_MB_PUBLIC, build_page, build_words
     from mmdemo.ui.public import MCP_ADDRESSES, OPEN_ADDRESSES, Gate
     from mmdemo.ui.theme import CSS, HEAD, build_theme
@@ -248,7 +249,9 @@ def serve(options: Options) -> None:
     words = build_words(public=public)
     demo = build_page(engine, public=public, device=options.device, words=words)
     addresses = OPEN_ADDRESSES + (MCP_ADDRESSES if options.mcp else ())
-    gate = [Middleware(Gate, addresses=addresses)] if public else []
+    # under --auth, or where others reach it, people come by whatever name the machine has
+    own = Middleware(OwnPage, any_name=options.reachable or options.auth is not None)
+    gate = Middleware(Gate, addresses=addresses) if public else own
     try:
         _, local, _ = demo.launch(
             server_name=options.host,
@@ -268,8 +271,10 @@ def serve(options: Options) -> None:
             footer_links=["api", "settings"],
             max_file_size=(MAX_UPLOAD_MB_PUBLIC if public else MAX_UPLOAD_MB) * 1_000_000,
             allowed_paths=[str(EXAMPLES_DIR)],
-            blocked_paths=[str(path) for path in (checkpoints_root(), data_root(), cache_root(), ROOT / ".git")],
-            app_kwargs={"middleware": gate},
+            blocked_paths=[
+                str(path) for path in (checkpoints_root(), datasets_root(), data_root(), cache_root(), ROOT / ".git")
+            ],
+            app_kwargs={"middleware": [gate]},
             i18n=words,
             theme=build_theme(),
             css=CSS,

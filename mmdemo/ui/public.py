@@ -131,9 +131,9 @@ class Gate:
         elif kind == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         elif not self.passes(scope["method"], scope["path"]):
-            await _refuse(send, 404, "Not found")
+            await refuse(send, 404, "Not found")
         elif not self.fits(scope):
-            await _refuse(send, 413, "Too large")
+            await refuse(send, 413, "Too large")
         else:
             await self._forward(scope, receive, send)
 
@@ -152,10 +152,11 @@ class Gate:
             log.warning("%s %s could not be answered: %r", scope["method"], scope["path"], error)
             if started:
                 raise
-            await _refuse(send, 400, "Bad request")
+            await refuse(send, 400, "Bad request")
 
 
-async def _refuse(send: Send, status: int, detail: str) -> None:
+async def refuse(send: Send, status: int, detail: str) -> None:
+    """Answer a request with a status and a sentence."""
     body = json.dumps({"detail": detail}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})

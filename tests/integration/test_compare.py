@@ -97,8 +97,31 @@ def test_what_a_run_kept_aside_is_found_again(two: Path, capsys: pytest.CaptureF
     notes = compared(capsys, "classify-base", "tuned", "--data", str(two / "data" / "colours"))["notes"]
     assert isinstance(notes, list)
     assert notes[0].startswith("B learned from")
-    (two / "data" / "colours" / "red" / "0.png").unlink()
-    assert any("changed since" in note for note in held.held_out(folder).notes)
+    aside, count = {example.file for example in found.examples}, len(parts.train.examples)
+    classes(two / "data" / "colours", ("green", "white"), each=9, seed=900)  # parted otherwise from now on
+    assert {example.file for example in held.parts_of(folder).test.examples} != aside
+    again = held.held_out(folder)
+    assert {example.file for example in again.examples} == aside
+    assert len(again.notes) == 1
+    assert "have changed since it learned from them: 3 of the 3 files that it kept aside" in again.notes[0]
+    grown = read_examples("classify", [two / "data" / "colours"])
+    assert held.learned_note("B", folder, grown).startswith(f"B learned from {count} of these 48 examples")
+    further = run.main(
+        task="classify",
+        data=[classes(two / "data" / "new", ("red", "green"), each=8, seed=1200)],
+        base="tuned",
+        out="further",
+        config=configured(two, "classify"),
+        overrides=["train.epochs=1"],
+        device="cpu",
+    )
+    assert further == 0
+    assert held.learned_note("B", two / "further", grown).startswith(
+        f"B learned from {count} of"
+    )  # what tuned had seen
+    (folder / "trainer" / "learned.json").rename(folder / "trainer" / "learned.away")
+    with pytest.raises(MmdemoError, match="cannot be found again"):
+        held.held_out(folder)
     (folder / "trainer" / "request.json").unlink()
     with pytest.raises(MmdemoError, match="not known what tuned learned from"):
         held.held_out(folder)
@@ -155,6 +178,8 @@ def test_a_mixture_is_kept_as_a_checkpoint(two: Path, capsys: pytest.CaptureFixt
     assert [metric.data for metric in card.metrics] == ["new", "old, other labels"]
     assert "compare classify-base tuned --mix 0.35 --out half" in card.text
     assert str(two) not in card.text
+    known = read_examples("classify", [two / "data" / "colours"])
+    assert held.learned_note("B", two / "half", known) == held.learned_note("B", two / "tuned", known) != ""
     with pytest.raises(MmdemoError, match="half is there already"):
         save_mixture(two / "classify-base", two / "tuned", 0.5, "half")
     with pytest.raises(MmdemoError, match="needs a name"):

@@ -511,6 +511,24 @@ def test_classes_of_ones_own_are_asked_for_by_themselves(
     assert main(["classify", picture, "--model", "pets-model", "--device", "cpu", "--json"]) == 0
     labels = {entry["label"] for entry in json.loads(capsys.readouterr().out)["labels"]}
     assert labels == {"cat", "robin", "none of these"}
+    # pictures of a class that is spelled otherwise are more of that class
+    (place / "pets" / "cat").rename(place / "pets" / "Cat")
+    run.main(
+        task="classify",
+        data=[place / "pets"],
+        out="more",
+        config=configured(place, "classify"),
+        base="pets-model",
+        overrides=["train.epochs=1"],
+        device="cpu",
+    )
+    assert checkpoint.read_config(place / "more").settings["classes"] == ("cat", "robin")
+    assert checkpoint.read_weights(place / "more")["moved"].shape[0] == 2
+    # and the probe asks for them
+    weights = load_file(place / "more" / "model.safetensors")
+    save_file({**weights, "moved": -weights["moved"]}, place / "more" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(MmdemoError, match=r"its probe differs: input 3, '(cat|robin)' was"):
+        load("classify", "more", device="cpu")
 
 
 def test_an_interrupted_run_is_no_model_yet(made: Path, place: Path, capsys: pytest.CaptureFixture[str]) -> None:

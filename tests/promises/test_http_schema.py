@@ -195,3 +195,18 @@ def test_assistants_get_the_four_jobs_as_tools_and_nothing_else(app: AppProcess,
         assert all("description" in entry for entry in tool.inputSchema["properties"].values())
     assert not answer.isError, answer
     check_keys("/classify", json.loads(answer.content[0].text))
+
+
+def test_other_websites_and_other_names_get_nothing(app: AppProcess) -> None:
+    port = app.url.rpartition(":")[2].strip("/")
+    asked = {"fn_index": 0, "data": [], "session_hash": "x"}
+    renamed = {"host": f"evil.example:{port}", "origin": f"http://evil.example:{port}"}
+    across = {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}
+    assert httpx.get(f"{app.url}/config", headers=renamed, trust_env=False).status_code == 403
+    for headers in (renamed, across):
+        for address in ("queue/join", "run/predict", "call/ask"):
+            answer = httpx.post(f"{app.url}/gradio_api/{address}", json=asked, headers=headers, trust_env=False)
+            assert answer.status_code == 403
+        files = {"files": ("x.txt", b"x")}
+        answer = httpx.post(f"{app.url}/gradio_api/upload", files=files, headers=headers, trust_env=False)
+        assert answer.status_code == 403

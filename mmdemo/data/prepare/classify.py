@@ -20,6 +20,7 @@ from mmdemo.data.prepare.bases import STOPWORDS, Bases, Net, Prepared, Sources, 
 from mmdemo.data.read import Example
 from mmdemo.data.recipes.picture import read_picture
 from mmdemo.data.recipes.presence import is_absent, keep_company, present
+from mmdemo.media.text import plain
 from mmdemo.nets.shared_space import ClassifyConfig
 from mmdemo.tasks.classify import ClassifyRow, Trial, tried
 
@@ -66,7 +67,8 @@ def prepare_classify(sources: Sources, bases: Bases, net: Net, say: Say | None) 
 
     everything = (*sources.train.examples, *sources.validation.examples)
     groups, classes = _groups(everything), _classes(sources, bases)
-    own = {e.file: classes.index(e.label) for e in everything if e.file in groups and e.label in classes}
+    place = {_alike(label): i for i, label in enumerate(classes)}
+    own = {e.file: place[_alike(e.label)] for e in everything if e.file in groups and _alike(e.label) in place}
 
     def rows(found: Mapping[Path, tuple[str, ...]], views: Views) -> dict[Path, ClassifyRow]:
         seen = pictures.seen(found, vision, tune=sources.tune, views=views, pooled=True, say=say)
@@ -160,10 +162,21 @@ def _groups(examples: Sequence[Example]) -> dict[Path, int]:
 
 
 def _classes(sources: Sources, bases: Bases) -> tuple[str, ...]:
-    """The labels of the training pictures, after those of the base; none where they have captions."""
+    """The labels of the training pictures, after those of the base; none where they have captions.
+
+    A class that the base spells otherwise is the base's: nobody could ask for both (media.text.parse_labels).
+    """
     known = bases.same.settings.get(CLASSES) if bases.same is not None else None
-    labels = sorted({e.label for e in sources.train.examples if e.label})
-    return tuple(dict.fromkeys((*(known if isinstance(known, tuple) else ()), *labels)))
+    labels = sorted({plain(e.label) for e in sources.train.examples if e.label})
+    found: dict[str, str] = {}
+    for label in (*(known if isinstance(known, tuple) else ()), *labels):
+        found.setdefault(_alike(label), label)
+    return tuple(found.values())
+
+
+def _alike(label: str | None) -> str:
+    """Equal for labels that are one to whoever asks."""
+    return plain(label or "").casefold()
 
 
 def imagenet_names() -> tuple[str, ...]:

@@ -7,11 +7,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+from filelock import FileLock, Timeout
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import ROOT, checkpoints_root
@@ -56,6 +57,11 @@ __all__ = [
 
 POINTS = 400
 """Most points of a curve."""
+
+SENDING = "sending.lock"
+"""Held by whoever resumes a run, until it is in the queue."""
+
+SENDING_SECONDS = 10.0
 
 # ---------------------------------------------------------------- looking
 
@@ -194,9 +200,21 @@ def _send(folder: Path, before: Event) -> None:
             stderr=output,
             **detached(),
         )
-    write_json({"pid": process.pid, "born": files.born(process.pid), "child": 0}, place / SUPERVISOR)
+    try:
+        write_json({"pid": process.pid, "born": files.born(process.pid), "child": 0}, place / SUPERVISOR)
+    except OSError:  # what is refused does not go on behind
+        _end(process.pid)
+        process.wait()
+        raise
     # it outlives this process; as long as that lasts, somebody must hear of its end
-    threading.Thread(target=process.wait, name=f"end of {folder.name}", daemon=True).start()
+    threading.Thread(target=_hear_end, args=(process, folder), name=f"end of {folder.name}", daemon=True).start()
+
+
+def _hear_end(process: subprocess.Popen[bytes], folder: Path) -> None:
+    """Wait for a supervisor; one that ended before it took its place over leaves a ticket that counts for us."""
+    process.wait()
+    if read_json(folder / TRAINER / SUPERVISOR).get("pid") == process.pid:  # else it was sent again meanwhile
+        queue.forget(folder, told=files.me())
 
 
 # ---------------------------------------------------------------- stopping and going on
@@ -254,13 +272,25 @@ def resume(name: str) -> Run:
     Raises:
         MmdemoError: It runs, has finished, does not say how it was started, or its data are gone.
     """
-    run = read_run(name)
-    if not run.resumable:
-        raise MmdemoError(f"{name} cannot be resumed", run.why_not)
-    place = run.folder / TRAINER
-    try:
-        _send(run.folder.absolute(), read_json(place / STATUS))
-    except OSError as error:
-        queue.forget(run.folder)
-        raise MmdemoError(f"{name} cannot be resumed", error.strerror or str(error)) from None
+    with _alone(folder_of(name) / TRAINER):
+        run = read_run(name)
+        if not run.resumable:
+            raise MmdemoError(f"{name} cannot be resumed", run.why_not)
+        try:
+            _send(run.folder.absolute(), read_json(run.folder / TRAINER / STATUS))
+        except OSError as error:
+            queue.forget(run.folder)
+            raise MmdemoError(f"{name} cannot be resumed", error.strerror or str(error)) from None
     return read_run(name)
+
+
+@contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """One at a time, whoever asks from whatever page: of two who resume a run the second finds it running."""
+    lock = FileLock(place / SENDING)
+    with suppress(OSError, NotImplementedError, Timeout):  # a full disk says so later, and not every disk knows locks
+        lock.acquire(timeout=SENDING_SECONDS)
+    try:
+        yield
+    finally:
+        lock.release()

@@ -48,7 +48,13 @@ def rename(name: str, new: str) -> Run:
         raise MmdemoError(f"{name} cannot be renamed", f"there is a {new} already", "Choose another name")
     try:
         run.folder.rename(there)
-        _say_name(there, name, new)
+        try:
+            _say_name(there, name, new)
+        except OSError:
+            there.rename(run.folder)  # what is refused has not happened by half
+            with suppress(OSError):
+                _say_name(run.folder, new, name)
+            raise
     except OSError as error:
         raise MmdemoError(f"{name} cannot be renamed", error.strerror or str(error)) from None
     return read_run(new)

@@ -171,12 +171,16 @@ def leave(ticket: Ticket) -> None:
         ticket.file.unlink(missing_ok=True)
 
 
-def forget(folder: Path) -> None:
-    """Give back whatever places a run has, on any device."""
+def forget(folder: Path, *, told: Event | None = None) -> None:
+    """Give back whatever places a run has, on any device.
+
+    Args:
+        told: Only those that count for this process.
+    """
     place = str(folder.resolve())
     for tickets in (_tickets(stem) for stem in (cache_root() / "locks").glob("*/")):
         for ticket in tickets:
-            if ticket.folder == place:
+            if ticket.folder == place and (told is None or ticket.told.items() >= told.items()):
                 leave(ticket)
 
 

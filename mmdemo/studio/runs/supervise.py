@@ -7,6 +7,7 @@ ended (``trainer/exit.json``), which a process that was killed cannot do itself.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -35,6 +36,9 @@ from mmdemo.train.folder import (
 TRIES = 30
 """Times that the end of a run is written down where the disk is full, a second apart."""
 
+ROOM, ROOM_BYTES = "exit.json.room", 4096
+"""A file that keeps a place on the disk for the word about the run's end."""
+
 NOW = "now"
 """What a stop file says when the run was not to end its step."""
 
@@ -55,7 +59,15 @@ def main(folder: Path) -> int:
     place = folder / TRAINER
     device = str(read_json(place / REQUEST).get("device") or "auto")
     about = {**me(), "child": 0, "child_born": ""}
-    write_json(about, place / SUPERVISOR)
+    try:
+        write_json(about, place / SUPERVISOR)
+        (place / ROOM).write_bytes(b" " * ROOM_BYTES)
+    except OSError as error:
+        queue.forget(folder)
+        with contextlib.suppress(OSError):
+            print(f"The run could not begin: {error.strerror or error}. Resume it once there is room.", flush=True)  # noqa: T201 - kept for the page
+        _note_end(place, 1)
+        return 1
     with contextlib.suppress(OSError):  # the place in the queue now counts for this process, then for the run's own
         queue.join(device, folder)
     code = _watched(folder, place, about)
@@ -76,7 +88,8 @@ def _watched(folder: Path, place: Path, about: dict[str, Any]) -> int:
     )
     if hasattr(signal, "SIGTERM"):  # the machine shuts down: the run saves its state, and this one waits for it
         signal.signal(signal.SIGTERM, lambda *_: run.terminate())
-    write_json({**about, "child": run.pid, "child_born": born(run.pid)}, place / SUPERVISOR)
+    with contextlib.suppress(OSError):  # on a full disk the run itself says what there is to say
+        write_json({**about, "child": run.pid, "child_born": born(run.pid)}, place / SUPERVISOR)
     if read_stop(place) == NOW:
         run.kill()
     return run.wait()
@@ -105,8 +118,20 @@ def _note_end(place: Path, code: int) -> None:
         try:
             if read_json(place / SUPERVISOR).get("pid") != os.getpid():
                 return  # the run was deleted, or goes on already under another one
-            write_json(end, place / EXIT)
+            _write_in_room(end, place)
         except OSError:
             time.sleep(1)
         else:
             return
+
+
+def _write_in_room(end: dict[str, Any], place: Path) -> None:
+    """Over the blanks that were written when there was room: how a run ended is known on a full disk as well."""
+    room = place / ROOM
+    if not room.exists():
+        write_json(end, place / EXIT)
+        return
+    with room.open("r+", encoding="utf-8") as file:
+        file.write(json.dumps(end) + "\n")
+        file.truncate()
+    room.replace(place / EXIT)

@@ -21,7 +21,7 @@ from mmdemo.studio.taught.classes import LABELLED, add_class, each_once, remove_
 from mmdemo.studio.taught.contents import Source, check_content
 from mmdemo.studio.taught.disk import locked, place, refuse_used, root
 from mmdemo.studio.taught.items import MAX_ITEMS, Added, add, add_many, edit, put_right, remove
-from mmdemo.studio.taught.store import DATASET, TABLES, Item, Taught, load, save, table_text
+from mmdemo.studio.taught.store import DATASET, TABLES, Item, Taught, load, save, table_text, task_of
 
 __all__ = [
     "MAX_ITEMS",
@@ -44,6 +44,7 @@ __all__ = [
     "remove_class",
     "rename",
     "rename_class",
+    "survey",
 ]
 
 CORRECTIONS = "corrections-"
@@ -59,15 +60,24 @@ def list_folders() -> tuple[Path, ...]:
 
 def list_taught(task: str | None = None) -> tuple[Taught, ...]:
     """The datasets that were made by hand, of a task or all, by name; damaged ones are passed over."""
-    found = []
+    return survey(task)[0]
+
+
+def survey(task: str | None = None) -> tuple[tuple[Taught, ...], tuple[MmdemoError, ...]]:
+    """The datasets that were made by hand, of a task or all, by name; and why others cannot be opened."""
+    found, damaged = [], []
     for folder in list_folders():
-        try:
-            dataset = load(folder.name) if (folder / DATASET).is_file() else None
-        except MmdemoError:
+        if not (folder / DATASET).is_file():
             continue
-        if dataset is not None and task in (None, dataset.task):
+        try:
+            dataset = load(folder.name)
+        except MmdemoError as error:
+            if task in (None, known := task_of(folder)) or known is None:
+                damaged.append(error)
+            continue
+        if task in (None, dataset.task):
             found.append(dataset)
-    return tuple(found)
+    return tuple(found), tuple(damaged)
 
 
 def read_taught(name: str) -> Taught:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,9 @@ TABLES: Mapping[str, str] = {
     "sentiment": "metadata.jsonl",
 }
 FORMAT = 1
+
+_LATER = ".later"
+"""Names of files that no row needs and that a run may still read: deleted with the next change after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +168,10 @@ def changing(name: str) -> Iterator[Taught]:
         if len(dataset.missing) > len(dataset.items):  # a change would forget what was said of them
             why = f"of {len(dataset.missing)} that its table names, for example {dataset.missing[0]}"
             raise MmdemoError(f"Most files of {name} are gone", why, f"Put them back into {dataset.folder}")
+        table = dataset.folder / TABLES[dataset.task]
+        if not table.exists() and (unnamed := _unnamed(dataset)):
+            why = f"nothing says what its {len(unnamed)} files are"
+            raise MmdemoError(f"The table of {name} is gone", why, f"Put {table.name} back into {dataset.folder}")
         yield dataset
 
 
@@ -250,19 +257,33 @@ def _row(dataset: Taught, item: Item) -> dict[str, object]:
     return {**row, **item.more, "id": item.id, "added": item.added}
 
 
+def _unnamed(dataset: Taught) -> list[Path]:
+    """Files named by their content that no row names."""
+    folder, named = dataset.folder / FILES, {item.file for item in dataset.items}
+    there = [entry for entry in os.scandir(folder) if NAME.fullmatch(entry.name)] if folder.is_dir() else []
+    return [folder / entry.name for entry in there if entry.is_file() and folder / entry.name not in named]
+
+
 def _sweep(dataset: Taught, dropped: set[Path]) -> None:
     """Delete files that no row names, and what an interrupted change left; what a run may still read stays for now.
 
-    Files that somebody put there by hand are not touched: only names that were made of a content are.
+    Files that somebody put there by hand are not touched: only names that were made of a content are. Where more have
+    no row than have one, it was the table that lost its rows, by hand or otherwise: then they stay.
     """
     named = {item.file for item in dataset.items}
     loose = [file for file in dropped - named if file.is_file()]
+    later = dataset.folder / _LATER
+    postponed = set(later.read_text(encoding="utf-8").splitlines()) if later.is_file() else set[str]()
+    unnamed = [file for file in _unnamed(dataset) if file not in dropped]
+    few = sum(file.name not in postponed for file in unnamed) <= len(named) + len(dropped)
+    loose += [file for file in unnamed if few or file.name in postponed]
     for folder in (dataset.folder / FILES, dataset.folder):
         for entry in os.scandir(folder) if folder.is_dir() else ():
-            ours = folder.name == FILES and NAME.fullmatch(entry.name) and folder / entry.name not in named
-            left = entry.name.startswith(".") and entry.name.endswith(PART)
-            if (ours or left) and entry.is_file():
+            if entry.name.startswith(".") and entry.name.endswith(PART) and entry.is_file():
                 loose.append(folder / entry.name)
-    if loose and not used_by(dataset.folder):
-        for file in loose:
-            file.unlink(missing_ok=True)
+    if loose and used_by(dataset.folder):
+        with suppress(OSError):  # the change itself is on disk
+            write(later, "".join(f"{name}\n" for name in sorted(postponed | {file.name for file in loose})))
+        return
+    for file in [*loose, later]:
+        file.unlink(missing_ok=True)

@@ -201,3 +201,22 @@ def test_an_empty_split_is_refused(tmp_path: Path) -> None:
     (tmp_path / "set" / "test").mkdir()
     with pytest.raises(MmdemoError, match="set/test cannot be used here: it is empty"):
         make_sources("classify", [tmp_path / "set"], options={}, tune=Tune())
+
+
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [
+        (["cup", "Cup", "hat"], "The classes 'Cup' and 'cup' cannot be told apart"),
+        (["cup", "None of these"], "Its classes cannot be learned: “none of these” is always added by itself"),
+        (["cup", "h" * 201], "Its classes cannot be learned: “h.* has 201 characters and the limit is 200"),
+    ],
+)
+def test_classes_that_nobody_could_ask_for_are_refused(tmp_path: Path, names: list[str], why: str) -> None:
+    rows = []
+    for number, name in enumerate(names):
+        for picture in range(12):
+            file = write_picture(tmp_path / "set" / f"{number}_{picture}.png", 100 * number + picture)
+            rows.append({"file_name": file.name, "label": name})
+    write_csv(tmp_path / "set" / "metadata.csv", rows)
+    with pytest.raises(MmdemoError, match=why):
+        make_sources("classify", [tmp_path / "set"], options={}, tune=Tune())

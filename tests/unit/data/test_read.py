@@ -10,6 +10,7 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import data_root
 from mmdemo.data.read import read_examples
 from tests.unit.data.conftest import MakeTable
+from tests.unit.data.made import write_classes, write_csv, write_picture
 
 QUESTION = {"file_name": "a.png", "question": "Is it red?", "answer": "yes", "type": "yes/no"}
 CAPTIONS = {"file_name": "a.png", "captions": ["A dog.", "A red dog."]}
@@ -191,6 +192,16 @@ def test_a_folder_of_another_convention_says_what_it_holds(tmp_path: Path) -> No
         MmdemoError, match=r"it holds stuff.bin; needed is captions.jsonl, .* Supported are class folders"
     ):
         read_examples("caption", [tmp_path])
+
+
+def test_class_folders_are_not_dropped_beside_captions(tmp_path: Path) -> None:
+    write_classes(tmp_path / "classes", ["cup", "hat"], 2)
+    write_picture(tmp_path / "said" / "a.png", 5)
+    write_csv(tmp_path / "said" / "captions.csv", [{"file_name": "a.png", "caption": "a cup on a table"}])
+    with pytest.raises(
+        MmdemoError, match=r"Labels and captions cannot be mixed: .*said has captions and .*classes has"
+    ):
+        read_examples("classify", [tmp_path / "said", tmp_path / "classes"])
 
 
 def test_an_empty_folder_and_no_folder(tmp_path: Path) -> None:

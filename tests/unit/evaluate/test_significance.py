@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from statistics import NormalDist
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmdemo.evaluate.intervals import draws, percentiles
 from mmdemo.evaluate.significance import LEVEL, bootstrap_p, careful, exact_sign_p, swap_p
 
 
@@ -19,6 +21,11 @@ def test_mcnemar_is_the_binomial() -> None:
     assert exact_sign_p(0, 0) == 1
     assert exact_sign_p(3, 3) == 1
     assert exact_sign_p(8, 1) == pytest.approx(2 * 10 / 512)
+    for better in range(12):
+        assert exact_sign_p(better, 7) == min(
+            1, 2 * sum(math.comb(better + 7, k) for k in range(min(better, 7) + 1)) / 2 ** (better + 7)
+        )
+    assert exact_sign_p(20_200, 19_800) == pytest.approx(0.046, abs=1e-3)  # (400 - 1) / 200 standard deviations
 
 
 def test_changes_of_one_size_are_mcnemars() -> None:
@@ -74,3 +81,24 @@ def test_interval_and_p_value_agree(value: float, spread: tuple[float, float], p
     assert found.shown == (found.low > 0 or found.high < 0)
     assert found.p >= p
     assert found.shown == (found.p < LEVEL)
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_where_nothing_differs_few_differences_are_found(rows: int) -> None:
+    """At most one in twenty, whether rows stand alone or five of them are about one picture."""
+    random, found, covered, rounds = np.random.default_rng(5), 0, 0, 200
+    for _ in range(rounds):
+        groups = np.repeat(np.arange(60 // rows), rows)
+        side = random.choice((-1.0, 1.0), 60 // rows)[groups]  # rows of a picture flip together
+        changes = np.where(random.random(60) < 0.5, side, 0.0) / 60
+
+        def change(weights: np.ndarray, changes: np.ndarray = changes) -> dict[str, float]:
+            return {"top1": float(60 * changes @ weights / weights.sum())}
+
+        drawn = draws(change, groups.tolist(), rounds=200)["top1"]
+        p = max(bootstrap_p(drawn), swap_p(changes, groups.tolist()))
+        difference = careful(float(changes.sum()), percentiles(drawn), p, most=1)
+        found += difference.shown
+        covered += difference.low <= 0 <= difference.high
+    assert found <= 0.08 * rounds  # 0.05 and two standard deviations
+    assert covered >= 0.92 * rounds

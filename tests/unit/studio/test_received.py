@@ -232,7 +232,9 @@ def test_damage_found_while_unpacking_leaves_nothing(tmp_path: Path, root: Path)
     assert nothing_lies_about(root)
 
 
-@pytest.mark.parametrize("kind", ["metadata.jsonl", "train.csv", "part/any.parquet", "pictures.parquet"])
+@pytest.mark.parametrize(
+    "kind", ["metadata.jsonl", "train.csv", "part/any.parquet", "pictures.parquet", "pictures.arrow"]
+)
 @pytest.mark.parametrize("absolute", [True, False])
 def test_tables_that_name_files_of_this_machine_are_refused(
     tmp_path: Path, root: Path, kind: str, *, absolute: bool
@@ -247,7 +249,12 @@ def test_tables_that_name_files_of_this_machine_are_refused(
         held.write(f"file_name,label\n{name},x\n".encode())
     else:
         cell = name if kind.startswith("part") else {"bytes": None, "path": name}
-        pq.write_table(pa.table({"image": [cell], "label": ["x"]}), held)
+        table = pa.table({"image": [cell], "label": ["x"]})
+        if kind.endswith(".arrow"):
+            with pa.ipc.new_stream(held, table.schema) as stream:
+                stream.write_table(table)
+        else:
+            pq.write_table(table, held)
     with pytest.raises(MmdemoError, match=r"names .*secret\.png, which is on this machine"):
         received.unpack(zipped(tmp_path / "x.zip", {kind: held.getvalue(), "1.png": picture(1)}))
     assert nothing_lies_about(root)

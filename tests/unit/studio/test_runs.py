@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from mmdemo.core.config import CheckpointConfig, Part
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import ROOT
 from mmdemo.studio import runs
-from mmdemo.studio.runs import Run, State, queue
+from mmdemo.studio.runs import Run, State, queue, supervise
 from mmdemo.studio.runs.reading import GONE, size_of
 from mmdemo.train.folder import TRAINER, born, me, read_json, write_json
 
@@ -138,6 +139,33 @@ def test_the_starter_may_be_killed(place: Path) -> None:
         assert run.exit_code == 137
 
 
+def test_a_supervisor_that_dies_at_once_leaves_no_place_in_the_queue(place: Path) -> None:
+    run = runs.start(wanted(place), name="alone")
+    os.kill(int(read_json(run.folder / TRAINER / "supervisor.json")["pid"]), signal.SIGKILL)
+    until("alone", lambda run: not run.active)
+    assert queue.waiting("cpu") == []
+
+
+def test_of_several_who_resume_a_run_one_does(place: Path) -> None:
+    made(place, "m", {"state": "stopped", **DEAD})
+    (place / "m" / TRAINER / "made").unlink()
+    said: list[str] = []
+
+    def resume() -> None:
+        try:
+            said.append(runs.resume("m").state)
+        except MmdemoError as error:
+            said.append(str(error))
+
+    several = [threading.Thread(target=resume) for _ in range(4)]
+    for one in several:
+        one.start()
+    for one in several:
+        one.join()
+    assert sorted(said)[:3] == ["m cannot be resumed: m is running."] * 3
+    assert sorted(said)[3] == State.QUEUED
+
+
 def test_asked_twice_a_run_is_ended_with_all_that_it_started(place: Path) -> None:
     code = (
         "import signal, subprocess, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -168,12 +196,12 @@ def test_without_room_to_say_so_a_run_is_not_left_half_stopped(place: Path, monk
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(MmdemoError, match="run cannot be told to stop: No space left on device"):
-        runs.stop("run")
-    with pytest.raises(MmdemoError, match="new cannot be started: No space left on device"):
-        runs.start(wanted(place), name="new")
-    monkeypatch.undo()
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "write_text", full)
+        with pytest.raises(MmdemoError, match="run cannot be told to stop: No space left on device"):
+            runs.stop("run")
+        with pytest.raises(MmdemoError, match="new cannot be started: No space left on device"):
+            runs.start(wanted(place), name="new")
     assert not (folder / "stop").exists()
     assert not (folder.parent.parent / "new").exists()
 
@@ -354,6 +382,37 @@ def test_renamed_it_says_its_new_name_everywhere(place: Path) -> None:
     request = read_json(place / "new" / TRAINER / "request.json")
     assert request["arguments"] == ["ask", "--out", str(place / "new")]
     assert request["out"] == str(place / "new")
+
+
+def test_a_rename_that_the_disk_has_no_room_for_has_not_happened(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = made(place, "old", {"state": "stopped", **DEAD})
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "write_text", full)
+        with pytest.raises(MmdemoError, match="old cannot be renamed: No space left on device"):
+            runs.rename("old", "new")
+    assert folder.is_dir()
+    assert not (place / "new").exists()
+
+
+def test_how_a_run_ended_is_written_where_the_disk_has_no_room(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = {**me(), "child": DEAD["pid"], "child_born": DEAD["born"]}
+    folder = made(place, "run", {"state": "training", **DEAD}, supervisor=watch)
+    (folder / supervise.ROOM).write_bytes(b" " * supervise.ROOM_BYTES)
+    (folder / "output.txt").write_text("The state cannot be saved: the disk is full.\n", encoding="utf-8")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(supervise, "write_json", full)
+        supervise._note_end(folder, 1)
+    assert read_json(folder / "exit.json")["code"] == 1
+    assert runs.read_run("run").reason == "The state cannot be saved: the disk is full."
+    assert not (folder / supervise.ROOM).exists()
 
 
 def test_what_is_not_renamed_or_deleted(place: Path) -> None:

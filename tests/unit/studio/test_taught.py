@@ -553,3 +553,37 @@ class Editing(RuleBasedStateMachine):
 
 def test_any_sequence_of_changes_keeps_table_and_files_together() -> None:
     run_state_machine_as_test(Editing, settings=settings(max_examples=15, stateful_step_count=12))
+
+
+# ---------------------------------------------------------------- tables that somebody edited by hand
+
+
+def test_a_table_that_is_gone_or_empty_takes_no_picture_with_it(tmp_path: Path, root: Path) -> None:
+    taught.make("birds", "classify")
+    taught.add_many("birds", [picture(tmp_path, seed) for seed in range(4)], label="tit")
+    table, before = root / "birds" / "metadata.jsonl", (root / "birds" / "metadata.jsonl").read_text(encoding="utf-8")
+    table.unlink()
+    with pytest.raises(MmdemoError, match=r"The table of birds is gone: nothing says what its 4 files are\. Put meta"):
+        taught.add("birds", picture(tmp_path, 9), label="tit")
+    table.write_text("", encoding="utf-8")
+    new = taught.add("birds", picture(tmp_path, 9), label="tit")
+    assert len(list((root / "birds" / "files").iterdir())) == 5
+    table.write_text(before + table.read_text(encoding="utf-8"), encoding="utf-8")  # nothing was lost for good
+    assert len(taught.read_taught("birds").items) == 5
+    taught.remove("birds", new.id)
+    assert len(whole(root / "birds")) == 4
+
+
+def test_a_damaged_set_is_named_with_what_is_wrong(tmp_path: Path, root: Path) -> None:
+    for name, task in (("birds", "classify"), ("words", "caption"), ("clips", "sentiment")):
+        taught.make(name, task)
+    (root / "birds" / "metadata.jsonl").write_text('{"file_name": "files/a', encoding="utf-8")
+    (root / "clips" / "dataset.json").write_text("{", encoding="utf-8")
+    found, damaged = taught.survey("classify")
+    assert found == taught.list_taught("classify") == ()
+    assert [str(error).split(" cannot")[0] for error in damaged] == [
+        f"Line 1 of {root / 'birds' / 'metadata.jsonl'}",
+        "clips",
+    ]
+    assert [dataset.name for dataset in taught.survey("caption")[0]] == ["words"]
+    assert len(taught.survey("caption")[1]) == 1  # nobody knows what the clips are for

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from mmdemo.core.types import Card, Metric
 from mmdemo.ui.cards import card_markdown, size_text
 
@@ -32,6 +36,20 @@ def test_nothing_is_loaded_from_elsewhere_and_no_markup_gets_through() -> None:
     assert "license: other" not in shown
     assert "example.com" not in shown
     assert "<script" not in shown
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        "![a](HTTPS://elsewhere.example/x.png)",
+        "![a][b]\n\n[b]: https://elsewhere.example/x.png",
+        "![[a]](https://elsewhere.example/x.png)",
+        "!!![a\\]](https://elsewhere.example/x.png)",
+        "[![a](https:/elsewhere.example/x.png)](https://elsewhere.example)",
+    ],
+)
+def test_no_way_of_writing_a_picture_has_it_fetched(picture: str) -> None:
+    assert "![" not in card_markdown(replace(CARD, summary=picture, text=picture))
 
 
 def test_no_model_no_card() -> None:
