@@ -33,7 +33,7 @@ def build_words(*, public: bool) -> gr.I18n:
         "minutes": int(MAX_AUDIO_SECONDS // 60),
         "hours": UPLOADS_KEPT_HOURS,
     }
-    return gr.I18n(**translations(public_note=note))
+    return gr.I18n(**translations(public=public, public_note=note))
 
 
 def build_page(engine: Engine, *, public: bool, device: str, words: gr.I18n | None = None) -> gr.Blocks:

@@ -12,7 +12,7 @@ from mmdemo.ui.compare import tab as compare
 from mmdemo.ui.runs import tab as runs
 from mmdemo.ui.runs.watch import SECONDS, Studio, read_runs, switch
 from mmdemo.ui.teach import tab as teach
-from mmdemo.ui.wiring import LIVE_EVENTS, Page, model_ids
+from mmdemo.ui.wiring import LIVE_EVENTS, Page, language_in, model_ids
 
 
 def build_frame(demo: gr.Blocks) -> Studio:
@@ -42,16 +42,18 @@ def build(page: Page, studio: Studio) -> None:
 def _compare_with_base(page: Page, studio: Studio, *, button: gr.Button, comparing: compare.CompareTab) -> None:
     """From a run to the tab Compare, with the model that it started from beside it."""
 
-    def show(name: str) -> list[Any]:
+    def show(name: str, request: gr.Request) -> list[Any]:
         run = next((one for one in read_runs() if one.name == name), None)
         if run is None or run.task not in TASKS:
-            return [gr.skip()] * 5
+            return [gr.skip()] * 7
         found = model_ids(page.engines.default, run.task)
         base = run.base if run.base in found else default_model(run.task)
         models = [gr.Dropdown(choices=found, value=value) for value in (base, name)]
-        return [run.task, *models, *switch("compare")]
+        # what was measured on before was for other models
+        data = compare.data_update(run.task, (base, name), (None, None), language_in(request))
+        return [run.task, *models, *data, *switch("compare")]
 
-    outputs = [comparing.task, comparing.a, comparing.b, studio.tabs, studio.tab]
+    outputs = [comparing.task, comparing.a, comparing.b, *comparing.data.both, studio.tabs, studio.tab]
     button.click(show, studio.opened, outputs, api_name="page_runs_compare", **LIVE_EVENTS)
 
 

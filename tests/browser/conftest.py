@@ -7,12 +7,13 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 from skimage import data
 
-from tests.app_process import AppProcess, running_app
+from tests.app_process import ROOT, AppProcess, running_app
 from tests.sounds import write_silence, write_speech_like
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
@@ -21,6 +22,7 @@ HOW_TO_INSTALL = (
     "or name one in MMDEMO_CHROMIUM"
 )
 WAIT = 90_000  # milliseconds; a busy machine may be slow, a right answer is never late
+RUN_WAIT = 280_000  # for a training to get on: it starts a process, reads data, and shares the cores with the page
 
 SETTINGS = {
     "desktop": {"viewport": {"width": 1600, "height": 1000}},
@@ -109,6 +111,19 @@ class Visit:
         self.page.wait_for_selector(f"#{task}-answer .mm-meta")
         return self.page.inner_text(f"#{task}-answer")
 
+    def choose_model(self, task: str, name: str) -> None:
+        """Take a model from the list of a task, where it appears without the page being opened anew."""
+        box, option = self.page.locator(f"#model-{task} input"), self.page.get_by_role("option", name=name, exact=True)
+        for _ in range(60):
+            box.click()
+            self.page.wait_for_timeout(500)
+            if option.count():
+                option.click()
+                return
+            self.page.keyboard.press("Escape")
+            box.blur()
+        raise AssertionError(f"{name} was not offered")
+
     def shoot(self, what: str) -> None:
         """Keep a picture of the whole page."""
         SCREENSHOTS.mkdir(exist_ok=True)
@@ -130,6 +145,37 @@ def visit(request: pytest.FixtureRequest, chromium: Browser, app: AppProcess) ->
     context.close()
     assert visitor.hosts <= {"127.0.0.1", "localhost"}, f"the page talked to {visitor.hosts}"
     assert visitor.errors == []
+
+
+@pytest.fixture(scope="session")
+def studio_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Features and queues of the runs that tests start: made once, and away from what this machine trains."""
+    return tmp_path_factory.mktemp("cache")
+
+
+def own_folders(root: Path, cache: Path) -> dict[str, str]:
+    """Environment of an app that keeps models and data below ``root``; the shipped models are linked into it."""
+    (root / "checkpoints").mkdir()
+    for shipped in (ROOT / "checkpoints").glob("*-base"):
+        (root / "checkpoints" / shipped.name).symlink_to(shipped)
+    return {
+        "MMDEMO_CHECKPOINTS": str(root / "checkpoints"),
+        "MMDEMO_DATASETS": str(root / "datasets"),
+        "MMDEMO_CACHE": str(cache),
+        "GRADIO_TEMP_DIR": str(root / "gradio"),
+    }
+
+
+def write_crops(photo: Image.Image, folder: Path, name: str, *, count: int, seed: int) -> list[Path]:
+    """Square pieces of one photo as JPEG files: different pictures of the same thing."""
+    random, paths = np.random.default_rng(seed), []
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        side = int(min(photo.size) * random.uniform(0.55, 0.95))
+        left, top = (int(random.integers(0, room - side + 1)) for room in photo.size)
+        paths.append(folder / f"{name}-{number}.jpg")
+        photo.crop((left, top, left + side, top + side)).save(paths[-1], quality=90)
+    return paths
 
 
 @pytest.fixture(scope="session")

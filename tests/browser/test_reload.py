@@ -66,27 +66,13 @@ def write(shelf: Path, name: str, *classes: str, wrong: bool = False) -> None:
     shutil.rmtree(shelf / f"{name}.old", ignore_errors=True)
 
 
-def choose(visit: Visit, name: str) -> None:
-    """Take a model from the list of Classify, where it appears without the page being opened anew."""
-    box, option = visit.page.locator("#model-classify input"), visit.page.get_by_role("option", name=name, exact=True)
-    for _ in range(60):
-        box.click()
-        visit.page.wait_for_timeout(500)
-        if option.count():
-            option.click()
-            return
-        visit.page.keyboard.press("Escape")
-        box.blur()
-    raise AssertionError(f"{name} was not offered")
-
-
 def test_models_come_change_and_go_under_an_open_page(visit: Visit, shelf: Path, files: Path) -> None:
     page = visit.page
     visit.open_tab("classify")
     visit.give_picture("classify", files / "cat.jpg")
 
     write(shelf, "pets", "cat", "dog")  # a training has ended
-    choose(visit, "pets")
+    visit.choose_model("classify", "pets")
     page.wait_for_selector("#loaded-classify >> text=pets answers now")
     assert "classify-base" in page.inner_text("#loaded-classify")
     assert "MB" in page.inner_text("#loaded-classify")
@@ -114,7 +100,7 @@ def test_models_come_change_and_go_under_an_open_page(visit: Visit, shelf: Path,
     assert page.locator("#classify-failure [role=alert]").count() == 0
 
     write(shelf, "broken", "cat", wrong=True)
-    choose(visit, "broken")
+    visit.choose_model("classify", "broken")
     page.wait_for_selector("#loaded-classify [role=alert] >> text=broken cannot be loaded")
     assert "pets goes on answering" in page.inner_text("#loaded-classify")
     assert page.input_value("#model-classify input") == "pets"

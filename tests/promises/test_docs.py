@@ -25,13 +25,14 @@ from tests.sounds import RATE, speech_like
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TRAINING = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
-APP_FLAGS = ("--host", "--port", "--device", "--share", "--auth", "--public", "--mcp")
+TEACHING = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
+APP_FLAGS = ("--host", "--port", "--device", "--share", "--auth", "--public", "--mcp", "--max-models", "--model-memory")
 ADDRESS = "http://127.0.0.1:7860"
 
 
 def blocks(language: str) -> list[str]:
     """The code blocks in one language, of the README and then of what it leads to."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README + TRAINING, flags=re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```$", README + TRAINING + TEACHING, flags=re.MULTILINE | re.DOTALL)
 
 
 COMMANDS = [line for block in blocks("bash") for line in block.splitlines() if line.strip()]
@@ -202,7 +203,7 @@ def test_app_explains_every_flag() -> None:
     command = [sys.executable, "app.py", "--help"]
     text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert [flag for flag in APP_FLAGS if flag not in text or flag not in README] == []
-    explained = re.findall(r"^  (?:-h, )?(--[a-z]+)(?: \S+)?\s+\S", text.replace("\n" + " " * 20, " "), re.MULTILINE)
+    explained = re.findall(r"^  (?:-h, )?(--[a-z-]+)(?: \S+)?\s+\S", text.replace("\n" + " " * 20, " "), re.MULTILINE)
     assert {*explained} >= set(APP_FLAGS)
 
 
@@ -232,10 +233,16 @@ def test_results_table_is_the_checkpoints_own() -> None:
     assert found[1].strip() == done.stdout.strip(), "run: python scripts/results_table.py --write"
 
 
-@pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README + TRAINING))
-def test_link_leads_somewhere(target: str) -> None:
+def links() -> list[tuple[str, str]]:
+    """Folder of a page below the checkout, and what it links to."""
+    pages = (("", README), ("docs", TRAINING + TEACHING))
+    return [(folder, target) for folder, text in pages for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text)]
+
+
+@pytest.mark.parametrize(("folder", "target"), links())
+def test_link_leads_somewhere(folder: str, target: str) -> None:
     assert not target.startswith(("http:", "https:")), "nothing to check offline, so nothing to link to"
-    assert (ROOT / target).exists()
+    assert (ROOT / folder / target).exists()
 
 
 def test_first_things_come_first() -> None:

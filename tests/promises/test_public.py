@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from mmdemo.core.settings import ROOT
+from mmdemo.core.settings import ROOT, checkpoints_root
 from mmdemo.ui.api import ENDPOINTS
 from mmdemo.ui.public import OPEN_ADDRESSES, PAGE_EVENTS, Gate
 from tests.app_process import AppProcess, running_app
@@ -46,6 +49,15 @@ SHUT = [
     ("DELETE", "/"),
 ]
 
+OWN_EVENT = re.compile(r"page_(teach|runs|compare|models)_\w+|page_\w+_correct\w*|page_tab|page_opened")
+OWN_ID = re.compile(r"(tab-)?(teach|runs|compare)\b.*|banner|(loaded|serving)-.+|\w+-(correct|right|keep|kept)")
+OWN_WORDS = re.compile(r"(tab_)?(teach|runs|compare)(_\w+)?")
+"""What only the page of one's own has: names of events, of components and of words."""
+
+OWN_MODULES = re.compile(
+    r"mmdemo\.(data|train|studio|evaluate|ui\.(teach|runs|compare|studio_tabs|corrections))(\..*)?"
+)
+
 
 @pytest.fixture(scope="module")
 def modules_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -53,8 +65,17 @@ def modules_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def app(modules_file: Path) -> Iterator[AppProcess]:
-    env = {"MMDEMO_TEST_MODULES": str(modules_file)}
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data that the owner of the machine has made."""
+    root = tmp_path_factory.mktemp("datasets")
+    (root / "mine").mkdir()
+    (root / "mine" / "dataset.json").write_text("{}", encoding="utf-8")
+    return root
+
+
+@pytest.fixture(scope="module")
+def app(modules_file: Path, datasets: Path) -> Iterator[AppProcess]:
+    env = {"MMDEMO_TEST_MODULES": str(modules_file), "MMDEMO_DATASETS": str(datasets)}
     with running_app(["--public"], before=[sys.executable, RUNNER], env=env) as process:
         yield process
 
@@ -102,6 +123,67 @@ def test_the_page_is_built_of_the_written_events_and_nothing_else(http: httpx.Cl
     assert {event["api_name"] for event in events if event["api_visibility"] == "public"} == set(ENDPOINTS)
 
 
+@pytest.fixture(scope="module")
+def own_events() -> dict[str, int]:
+    """Names and numbers of the events that only the page of one's own has."""
+    from mmdemo.serving.engine import Engine
+    from mmdemo.ui.page import build_page
+
+    built = build_page(Engine(device="cpu"), public=False, device="cpu").get_config_file()
+    everything = {str(event["api_name"]): int(event["id"]) for event in built["dependencies"]}
+    return {name: number for name, number in everything.items() if name not in (*ENDPOINTS, *PAGE_EVENTS)}
+
+
+def test_what_makes_and_keeps_models_is_known_by_its_names(own_events: dict[str, int]) -> None:
+    """So that the tests below look for all of it."""
+    assert [name for name in own_events if not OWN_EVENT.fullmatch(name)] == []
+    assert [name for name in (*ENDPOINTS, *PAGE_EVENTS) if OWN_EVENT.fullmatch(name)] == []
+    some = {"page_teach_start", "page_teach_unpack", "page_runs_delete", "page_runs_receive", "page_compare_run"}
+    assert some | {"page_models_look", "page_classify_correct", "page_tab"} <= set(own_events)
+
+
+def test_nothing_that_makes_or_keeps_models_is_built(http: httpx.Client) -> None:
+    config: dict[str, Any] = http.get("/config").json()
+    parts = [part["props"] for part in config["components"]]
+
+    assert [event["api_name"] for event in config["dependencies"] if OWN_EVENT.fullmatch(event["api_name"])] == []
+    assert [part["elem_id"] for part in parts if OWN_ID.fullmatch(part.get("elem_id") or "")] == []
+    assert not {"timer", "uploadbutton"} & {part["type"] for part in config["components"]}
+    assert {kind for part in parts for kind in part.get("file_types") or ()} <= {"image", "audio"}  # no zip, no TOML
+    built = json.dumps([config["components"], config["dependencies"], config["layout"], config["page"]])
+    assert OWN_EVENT.search(built) is None
+    assert [*re.finditer(r"datasets_root|/datasets/|trainer/", built)] == []
+    assert str(ROOT) not in built
+    words = {key for language in config["i18n_translations"].values() for key in language}
+    assert "tab_ask" in words
+    assert sorted(key for key in words if OWN_WORDS.fullmatch(key)) == []
+
+
+def test_nothing_that_makes_or_keeps_models_answers(http: httpx.Client, own_events: dict[str, int]) -> None:
+    for name in own_events:
+        for address in ("call", "call/v2", "run", "api"):
+            answer = http.post(f"/gradio_api/{address}/{name}", json={"data": []})
+            assert answer.status_code == 404, f"{address}/{name}"
+        body = {"data": [], "fn_index": None, "api_name": name, "session_hash": "byname"}
+        assert http.post("/gradio_api/queue/join", json=body).status_code >= 400, name
+    for address in ("info", "openapi.json"):
+        assert OWN_EVENT.search(http.get(f"/gradio_api/{address}").text) is None
+
+
+def test_a_zip_reaches_no_folder(http: httpx.Client, tmp_path: Path, datasets: Path) -> None:
+    path = tmp_path / "model.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model/config.json", "{}")
+    before = sorted(checkpoints_root().iterdir())
+    sent = upload(http, path)
+
+    for name, more in (("ask", ["Why?", None]), ("classify", ["cat, dog", None, None]), ("caption", [1, None])):
+        assert "event: error" in call(http, name, [sent, *more])
+    assert "event: error" in call(http, "sentiment", [sent, None])
+    assert sorted(checkpoints_root().iterdir()) == before
+    assert [place.name for place in datasets.iterdir()] == ["mine"]
+
+
 @pytest.mark.parametrize(("method", "path"), SHUT)
 def test_nothing_else_answers(http: httpx.Client, method: str, path: str) -> None:
     answer = http.request(method, path, json={"data": []} if method == "POST" else None)
@@ -110,10 +192,11 @@ def test_nothing_else_answers(http: httpx.Client, method: str, path: str) -> Non
     assert answer.json() == {"detail": "Not found"}
 
 
-def test_numbers_beyond_the_list_do_nothing(http: httpx.Client) -> None:
+def test_numbers_beyond_the_list_do_nothing(http: httpx.Client, own_events: dict[str, int]) -> None:
     known = [event["id"] for event in http.get("/config").json()["dependencies"]]
+    assert max(known) + 1 == len(known) == len(ENDPOINTS) + len(PAGE_EVENTS)
 
-    for number in (max(known) + 1, 10_000, -1):
+    for number in (*range(len(known), max(own_events.values()) + 2), 10_000, -1):
         body = {"data": [], "fn_index": number, "session_hash": "beyond"}
         assert http.post("/gradio_api/queue/join", json=body).status_code >= 400
 
@@ -160,8 +243,9 @@ def test_no_file_of_the_server_can_be_named(http: httpx.Client, path: str) -> No
     assert http.get(f"/gradio_api/file={path}").status_code in (403, 404)
 
 
-def test_checkpoints_and_repository_cannot_be_downloaded(http: httpx.Client) -> None:
+def test_checkpoints_data_and_repository_cannot_be_downloaded(http: httpx.Client, datasets: Path) -> None:
     inside = [*sorted((ROOT / "checkpoints").glob("*/*"))[:5], ROOT / ".git" / "config", ROOT / "requirements.txt"]
+    inside.append(datasets / "mine" / "dataset.json")
 
     for path in inside:
         assert http.get(f"/gradio_api/file={path}").status_code in (403, 404), path
@@ -189,8 +273,7 @@ def test_no_module_of_data_train_or_studio_was_imported(app: AppProcess, modules
 
     names = json.loads(modules_file.read_text(encoding="utf-8"))
     assert "mmdemo.ui.page" in names
-    house = [name for name in names if name.split(".")[1:2] in (["data"], ["train"], ["studio"], ["evaluate"])]
-    assert house == []
+    assert [name for name in names if OWN_MODULES.fullmatch(name)] == []
 
 
 def test_every_listed_address_is_a_whole_path() -> None:

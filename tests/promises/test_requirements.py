@@ -100,7 +100,8 @@ def _imports(*folders: str) -> dict[str, str]:
                 else:
                     continue
                 for name in names:
-                    found.setdefault(name.split(".")[0], str(file.relative_to(ROOT)))
+                    if not (file.parent / f"{name}.py").exists():  # one script may use another
+                        found.setdefault(name.split(".")[0], str(file.relative_to(ROOT)))
     return {name: user for name, user in found.items() if name not in sys.stdlib_module_names and name not in OWN}
 
 

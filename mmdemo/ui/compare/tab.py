@@ -35,12 +35,14 @@ class CompareTab:
 
     Attributes:
         task, a, b: What is compared.
+        data: What it is compared on.
         refresh: Fills the lists with what is on disk by now; takes ``given`` and gives ``lists``.
     """
 
     task: gr.Radio
     a: gr.Dropdown
     b: gr.Dropdown
+    data: DataChoice
     refresh: Callable[..., list[Any]]
     given: Sequence[Any]
     lists: Sequence[Any]
@@ -110,9 +112,9 @@ def build(page: Page, studio: Studio | None = None) -> CompareTab:
         two = tuple(model["value"] for model in models)
         return [
             *(gr.Dropdown(**model) for model in models),
-            *_data_update(job, two, (chosen, typed), language),
-            *_data_update("classify", two, (new_chosen, new_typed), language),
-            *_data_update("classify", two, (old_chosen, old_typed), language, old=True),
+            *data_update(job, two, (chosen, typed), language),
+            *data_update("classify", two, (new_chosen, new_typed), language),
+            *data_update("classify", two, (old_chosen, old_typed), language, old=True),
             *compare_side.shown(job),
             gr.Tab(visible=job == "classify"),
         ]
@@ -120,8 +122,8 @@ def build(page: Page, studio: Studio | None = None) -> CompareTab:
     task.input(refresh, given, lists, api_name="page_compare_task", **QUICK_EVENTS, **CHOICE)
     gr.on([a.input, b.input], refresh, given, lists, api_name="page_compare_models", **QUICK_EVENTS, **CHOICE)
     if studio is not None:
-        studio.tab.change(refresh, given, lists, api_name="page_compare_opened", **QUICK_EVENTS)
-    return CompareTab(task=task, a=a, b=b, refresh=refresh, given=given, lists=lists)
+        studio.tab.change(refresh, given, lists, api_name="page_compare_opened", **QUICK_EVENTS, **CHOICE)
+    return CompareTab(task=task, a=a, b=b, data=data, refresh=refresh, given=given, lists=lists)
 
 
 def _two_models(
@@ -162,7 +164,7 @@ def data_choice(page: Page, label: str, name: str, *, info: str = "") -> DataCho
     return DataChoice(chosen=chosen, typed=typed)
 
 
-def _data_update(
+def data_update(
     task: str,
     models: tuple[str | None, ...],
     before: tuple[str | None, str | None],

@@ -20,7 +20,7 @@ from mmdemo.core.types import (
 from mmdemo.ui import thumbs
 from mmdemo.ui.answers import percent
 from mmdemo.ui.compare import draw
-from mmdemo.ui.strings import Language, label_text, text
+from mmdemo.ui.strings import Language, label_text, metric_text, text
 
 if TYPE_CHECKING:
     from mmdemo.evaluate.forgetting import Curve
@@ -59,7 +59,7 @@ def verdict(found: Verdict, *, served: Path, sound: bool, language: Language) ->
     ]
     parts += [f'<p class="mm-notes">{escape(note)}</p>' for note in found.notes]
     parts += [
-        _title("compare_with_interval", language, metric=_metric(found.metric, language)),
+        _title("compare_with_interval", language, metric=metric_text(found.metric, language)),
         _whiskers(found, language),
     ]
     if first is not None and second is not None:
@@ -95,14 +95,10 @@ def _test(found: Verdict, language: Language) -> str:
     same = found.comparison.agreement
     if same is None:
         return text("compare_test_only", language, data=found.b.data, p=p)
-    return text("compare_test", language, data=found.b.data, p=p, agreement=f"{same:.0%}")
-
-
-def _metric(name: str, language: Language) -> str:
-    try:
-        return text(f"compare_metric_{name}", language)
-    except KeyError:
-        return name
+    said = text("compare_test", language, data=found.b.data, p=p, agreement=f"{same:.0%}")
+    if any(report.metrics.get("none_share") for report in (found.a, found.b)):
+        said += ("" if language == "zh" else " ") + text("compare_none", language)
+    return said
 
 
 def _title(key: str, language: Language, **values: object) -> str:
@@ -128,7 +124,7 @@ def _whiskers(found: Verdict, language: Language) -> str:
         alt = text(
             "compare_interval_alt",
             language,
-            metric=_metric(found.metric, language),
+            metric=metric_text(found.metric, language),
             name=side,
             value=_shown(found.metric, value),
             low=_shown(found.metric, low),
@@ -160,7 +156,7 @@ def _figures(found: Verdict, language: Language) -> str:
         )
         p = "< 0.01" if difference.p < 0.01 else f"{difference.p:.2f}"
         cells = "".join(f"<td>{escape(cell)}</td>" for cell in (a, b, value, f"{low} … {high}", p))
-        lines.append(f'<tr><th scope="row">{escape(_metric(name, language))}</th>{cells}</tr>')
+        lines.append(f'<tr><th scope="row">{escape(metric_text(name, language))}</th>{cells}</tr>')
     head = "".join(f'<th scope="col">{escape(one)}</th>' for one in heads)
     return (
         f'<div class="mm-wide"><table class="mm-table"><thead><tr>{head}</tr></thead>'

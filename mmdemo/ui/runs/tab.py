@@ -145,10 +145,11 @@ def build(page: Page, studio: Studio) -> RunsTab:
         return gr.Row(visible=False), gr.Row(visible=False)
 
     def do_download(name: str, request: gr.Request) -> tuple[Any, ...]:
-        from mmdemo.studio import exchange
+        from mmdemo.studio import exchange, runs
 
         try:
             _need(name, language_in(request))
+            runs.read_run(name)  # a name, never a place on this machine
             folder = Path(zipped.GRADIO_CACHE)
             folder.mkdir(parents=True, exist_ok=True)
             return "", str(exchange.export(name, Path(tempfile.mkdtemp(dir=folder)) / f"{name}.zip"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mmdemo.core.types import Metric
 from mmdemo.ui.cards import size_text
 from mmdemo.ui.runs.plot import line, number
-from mmdemo.ui.strings import TEXTS, Language, text
+from mmdemo.ui.strings import TEXTS, Language, metric_text, text
 
 if TYPE_CHECKING:
     from mmdemo.studio.runs import Run
@@ -59,9 +59,10 @@ def headline(run: Run, language: Language) -> str:
     """The one figure that tells runs apart: the measured one, else the best so far."""
     if run.metrics:
         one = run.metrics[0]
-        return f"{one.name} {figure(one.value)}"
+        return f"{metric_text(one.name, language)} {figure(one.value)}"
     if run.metric and run.metric in run.figures:
-        return text("runs_best_so_far", language, name=run.metric, value=figure(run.figures[run.metric]))
+        name = metric_text(run.metric, language)
+        return text("runs_best_so_far", language, name=name, value=figure(run.figures[run.metric]))
     return ""
 
 
@@ -122,7 +123,7 @@ def _live_facts(run: Run, language: Language) -> list[tuple[str, str]]:
         facts.append((text("runs_epoch", language), epoch))
     if run.loss is not None:
         facts.append((text("runs_loss", language), f"{run.loss:.3f}"))
-    facts += [(name, figure(value)) for name, value in run.figures.items() if name == run.metric]
+    facts += [(metric_text(name, language), figure(value)) for name, value in run.figures.items() if name == run.metric]
     if run.speed:
         facts.append((text("runs_speed", language), text("runs_per_second", language, n=f"{run.speed:.1f}")))
     if run.seconds_left is not None:
@@ -169,9 +170,9 @@ def curves(run: Run, curve: Mapping[str, Any], language: Language) -> str:
         drawn.append(line(loss, name=name, alt=_in_words(name, loss, language), across=step))
     chosen = [(float(x), float(y)) for x, y in curve.get("metric", ())]
     if chosen:
-        name = text("runs_metric_name", language, name=run.metric) if run.metric else text("runs_metric", language)
-        down = "loss" in run.metric  # everything else is better the higher
-        best = (min if down else max)(range(len(chosen)), key=lambda index: chosen[index][1])
+        named = metric_text(run.metric, language)
+        name = text("runs_metric_name", language, name=named) if run.metric else text("runs_metric", language)
+        best = max(range(len(chosen)), key=lambda index: chosen[index][1])  # every figure is better the higher
         drawn.append(line(chosen, name=name, alt=_in_words(name, chosen, language), across=step, mark=best))
     drawn = [one for one in drawn if one]
     return f'<div class="mm mm-panel mm-curves">{"".join(drawn)}</div>' if drawn else ""
@@ -190,7 +191,7 @@ def figures(metrics: Sequence[Metric], language: Language) -> str:
         f"<th>{escape(text(f'runs_column_{key}', language))}</th>" for key in ("figure", "value", "n", "data")
     )
     rows = "".join(
-        f"<tr><td>{escape(one.name)}</td><td><b>{figure(one.value)}</b> "
+        f"<tr><td>{escape(metric_text(one.name, language))}</td><td><b>{figure(one.value)}</b> "
         f'<span class="mm-sub">{figure(one.low)} – {figure(one.high)}</span></td>'
         f"<td>{one.n:,}</td><td>{escape(one.data)}</td></tr>"
         for one in metrics

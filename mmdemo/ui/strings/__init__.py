@@ -9,11 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from mmdemo.ui.strings import compare, corrections, jobs, runs, teach
+from mmdemo.ui.strings import compare, corrections, jobs, metrics, runs, teach
 
 Language = Literal["en", "zh"]
 
-TEXTS: Mapping[str, tuple[str, str]] = {**jobs.TEXTS, **corrections.TEXTS, **teach.TEXTS, **runs.TEXTS, **compare.TEXTS}
+TEXTS: Mapping[str, tuple[str, str]] = {
+    **jobs.TEXTS,
+    **corrections.TEXTS,
+    **teach.TEXTS,
+    **runs.TEXTS,
+    **compare.TEXTS,
+    **metrics.TEXTS,
+}
 """Key to the words in each language; a key starts with the name of its tab."""
 
 
@@ -21,6 +28,11 @@ def text(key: str, language: Language, **values: object) -> str:
     """The words for ``key``, with ``{names}`` filled in."""
     words = TEXTS[key][0 if language == "en" else 1]
     return words.format(**values) if values else words
+
+
+def metric_text(name: str, language: Language) -> str:
+    """A figure as people read it; one that has no words by its own name."""
+    return text(f"metric_{name}", language) if f"metric_{name}" in TEXTS else name
 
 
 def label_text(label: str, language: Language) -> str:
@@ -39,14 +51,16 @@ def language_of(accept_language: str | None) -> Language:
     return "en"
 
 
-def translations(**values: Mapping[str, object]) -> dict[str, dict[str, str]]:
+def translations(*, public: bool = False, **values: Mapping[str, object]) -> dict[str, dict[str, str]]:
     """What ``gr.I18n`` takes: locale to key to words.
 
     Args:
+        public: Leave out the words of what a shared page does not have.
         values: Key to what its ``{names}`` stand for, for the few fixed words that have some.
     """
-    english = {key: _for_browser(words[0], values.get(key)) for key, words in TEXTS.items()}
-    chinese = {key: _for_browser(words[1], values.get(key)) for key, words in TEXTS.items()}
+    texts = jobs.TEXTS if public else TEXTS
+    english = {key: _for_browser(words[0], values.get(key)) for key, words in texts.items()}
+    chinese = {key: _for_browser(words[1], values.get(key)) for key, words in texts.items()}
     return {"en": english, "zh-CN": chinese, "zh": chinese}
 
 

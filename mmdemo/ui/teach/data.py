@@ -147,6 +147,7 @@ class Data:
         *,
         api_name: str,
         empties: Sequence[Any] = (),
+        closes: Sequence[gr.Row] = (),
         events: Any = LIVE_EVENTS,
         js: str | None = None,
         choice: bool = False,
@@ -156,6 +157,7 @@ class Data:
         Args:
             action: Called with :class:`At` and the values of ``inputs``; what it raises is said in one sentence.
             empties: Inputs to clear when it was done; a failure leaves them, so that nothing is lost.
+            closes: Rows to hide when it was done; a failure leaves them open, to try again.
             choice: Of several in a row the last one counts; of anything else the first, until it is done.
         """
         count = len(self.given)
@@ -166,26 +168,29 @@ class Data:
             try:
                 at = self.at(request, *given[:count], pressed=str(told.get("run", "")))
                 moved = action(at, *given[count:]) or Moved()
-                return [*self.views(at, moved), *(None for _ in empties)]
+                done = (*(None for _ in empties), *(gr.Row(visible=False) for _ in closes))
+                return [*self.views(at, moved), *done]
             except Exception as error:
-                skipped = len(self.outputs) - 1 + len(empties)
+                skipped = len(self.outputs) - 1 + len(empties) + len(closes)
                 return [notice(error, language), *(gr.skip() for _ in range(skipped))]
 
         settings = {**events, **(CHOICE if choice else {})}
-        return gr.on(
-            triggers, run, [*self.given, *inputs], [*self.outputs, *empties], api_name=api_name, js=js, **settings
-        )
+        outputs = [*self.outputs, *empties, *closes]
+        return gr.on(triggers, run, [*self.given, *inputs], outputs, api_name=api_name, js=js, **settings)
 
     def views(self, at: At, moved: Moved) -> list[Any]:
         """Updates of :attr:`outputs` from the disk."""
         from mmdemo.studio import taught
 
-        sets = [one for one in taught.list_taught(at.task) if one.name != f"corrections-{at.task}"]
+        there, damaged = taught.survey(at.task)
+        sets = [one for one in there if one.name != f"corrections-{at.task}"]
         wanted = at.name if moved.name is None else moved.name
         if at.source == HAND and wanted not in [one.name for one in sets]:
             wanted = newest_set(sets)
         chosen = taught.read_taught(wanted) if wanted else None
         said = run_view.told(moved.said) if moved.said else ""
+        if damaged and not said:  # it is not in the list, and nobody else says why
+            said = notice(damaged[0], at.language)
         name = gr.Dropdown(choices=[one.name for one in sets], value=wanted or None)
         if at.source == CORRECTIONS:
             name = gr.skip()

@@ -180,8 +180,7 @@ def build(page: Page, data: Data) -> Hand:
 
     def acting(triggers: Any, action: Any, inputs: Sequence[Any], api_name: str) -> None:
         """The press that a row asked for; the row closes when it worked."""
-        done = data.on(triggers, action, inputs, api_name=api_name)
-        done.success(close, None, asks, api_name=f"{api_name}_done", **QUICK_EVENTS)
+        data.on(triggers, action, inputs, api_name=api_name, closes=asks)
 
     acting([make.click, new_name.submit], act.make, [new_name], "page_teach_make")
     acting([class_yes.click, class_name.submit], act.rename_class, [class_name], "page_teach_class_rename")

@@ -234,6 +234,8 @@ def chosen(task: str, data: Sequence[Path], values: Sequence[Any], *, device: st
     overrides["train.tune"] = f"last:{int(held['blocks'] or DEFAULT_BLOCKS)}" if tune == "last" else tune
     for field in FIELDS:
         value = held[field.name]
+        if value is None and field.kind == "text":
+            value = ""  # a text field that nobody has touched
         if value is None:
             what = text(f"teach_set_{field.name}", language)
             raise MmdemoError(text("teach_empty_field", language, name=what), "", text("teach_empty_try", language))

@@ -82,13 +82,15 @@ def test_a_failure_has_reason_code_and_log() -> None:
     assert run_view.failure(a_run(), "boom", "en") == ""
 
 
-def test_the_best_epoch_is_the_lowest_of_a_loss_and_the_highest_else() -> None:
-    points = [(1, 0.2), (2, 0.9), (3, 0.1)]
+@pytest.mark.parametrize("metric", ["top1", "minus_loss"])
+def test_the_best_epoch_is_the_highest(metric: str) -> None:
+    drawn = run_view.curves(a_run(metric=metric), {"metric": [(1, -2.0), (2, -0.9), (3, -1.1)]}, "en")
 
-    for metric, best in (("top1", 1), ("eval_loss", 2)):
-        drawn = run_view.curves(a_run(metric=metric), {"metric": points}, "en")
-        x = f"M{best * 300:.1f} "
-        assert f"{x}" in drawn.split("mm-best")[0].rsplit("<path", 1)[1]
+    assert "M300.0 " in drawn.split("mm-best")[0].rsplit("<path", 1)[1]
+
+
+def test_figures_have_words() -> None:
+    assert "Log-probability" in run_view.curves(a_run(metric="minus_loss"), {"metric": [(1, -2.0), (2, -1.0)]}, "en")
 
 
 def test_only_what_has_changed_is_sent() -> None:

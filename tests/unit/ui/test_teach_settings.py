@@ -42,6 +42,12 @@ def test_untouched_controls_say_the_tasks_own_configuration(task: str) -> None:
     assert settings.arguments(choice) == (task, "--data", "/data", "--out", "mine")
 
 
+def test_a_text_field_that_nobody_has_touched_is_empty() -> None:
+    choice = page.chosen("ask", [Path("/data")], held("ask", metric=None), device="auto", language="en")
+
+    assert dict(choice.overrides) == {}
+
+
 def test_what_was_typed_goes_into_the_command() -> None:
     values = held("classify", tune="last", blocks=3, epochs=7, more="data.mirror = false\n# a remark\n", leaks=True)
 
