@@ -14,6 +14,7 @@ from mmdemo.ui.compare import view as compare_view
 from mmdemo.ui.strings import Language
 from mmdemo.ui.wiring import (
     MODEL_EVENTS,
+    QUICK_EVENTS,
     Page,
     language_in,
     notice,
@@ -104,6 +105,12 @@ def build(page: Page, task: gr.Radio, a: gr.Dropdown, b: gr.Dropdown) -> list[An
         api_name="page_compare_side",
         **MODEL_EVENTS,
     )
+
+    def clear(request: gr.Request) -> tuple[str, str]:
+        """Answers to another job."""
+        return "", answers.empty("compare_side_empty", language_in(request))
+
+    task.change(clear, None, [failure, result], api_name="page_compare_side_clear", **QUICK_EVENTS)
     return [image, audio, question, labels]
 
 

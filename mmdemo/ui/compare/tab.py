@@ -86,13 +86,14 @@ def build(page: Page, studio: Studio | None = None) -> CompareTab:
             data = _build_data(page, task, a, b)
         with gr.Tab(words("compare_side"), id="compare-side", elem_id="tab-compare-side"):
             side = compare_side.build(page, task, a, b)
-        with gr.Tab(
-            words("compare_forgetting"), id="compare-forgetting", elem_id="tab-compare-forgetting"
-        ) as forgetting:
-            new, old = compare_forgetting.build(page, task, a, b)
+        with gr.Tab(words("compare_forgetting"), id="compare-forgetting", elem_id="tab-compare-forgetting"):
+            # the tab itself stays: gradio hides what is in it and leaves its button, on which somebody may be
+            others = gr.HTML(visible=False, elem_id="compare-forgetting-only")
+            with gr.Column() as forgetting:
+                new, old = compare_forgetting.build(page, task, a, b)
 
     fields = [field for choice in (data, new, old) for field in choice.both]
-    lists = [a, b, *fields, *side, forgetting]
+    lists = [a, b, *fields, *side, forgetting, others]
     given = [task, a, b, *fields]
 
     def refresh(
@@ -116,7 +117,8 @@ def build(page: Page, studio: Studio | None = None) -> CompareTab:
             *data_update("classify", two, (new_chosen, new_typed), language),
             *data_update("classify", two, (old_chosen, old_typed), language, old=True),
             *compare_side.shown(job),
-            gr.Tab(visible=job == "classify"),
+            gr.Column(visible=job == "classify"),
+            gr.HTML(answers.trouble_free(text("compare_forgetting_only", language)), visible=job != "classify"),
         ]
 
     task.input(refresh, given, lists, api_name="page_compare_task", **QUICK_EVENTS, **CHOICE)
@@ -267,7 +269,13 @@ def _build_data(page: Page, task: gr.Radio, a: gr.Dropdown, b: gr.Dropdown) -> D
         api_name="page_compare_run",
         **COMPARE_EVENTS,
     )
+
+    def clear(request: gr.Request) -> tuple[Any, ...]:
+        """What was measured for another job says nothing of the models that are chosen now."""
+        return "", answers.empty("compare_empty", language_in(request)), gr.DownloadButton(visible=False)
+
     stop.click(cancel, None, None, api_name="page_compare_cancel", **QUICK_EVENTS)
+    task.change(clear, None, [failure, result, download], api_name="page_compare_clear", **QUICK_EVENTS)
     return data
 
 

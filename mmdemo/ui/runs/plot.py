@@ -58,7 +58,8 @@ def nice_ticks(low: float, high: float, *, wanted: int = 4) -> tuple[float, ...]
     """Round numbers from at most ``low`` to at least ``high``, evenly spaced, about ``wanted`` of them."""
     if high - low < 1e-9 * max(abs(low), abs(high), 1.0):
         room = abs(low) * 0.1 if abs(low) > 1e-9 else 1.0
-        low, high = low - room, 1.0 if 0.9 < high <= 1.0 else high + room
+        full = (1.0, 100.0)  # no share is above the whole, nor above 100 %
+        low, high = low - room, next((most for most in full if 0.9 * most < high <= most), high + room)
     rough = (high - low) / max(wanted - 1, 1)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)

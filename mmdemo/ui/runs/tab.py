@@ -26,7 +26,11 @@ PRESSED = (
 )
 """Buttons inside own HTML tell the page which one was pressed."""
 
-IN_SIGHT = "() => { document.getElementById('runs-opened')?.scrollIntoView({block: 'nearest', behavior: 'smooth'}); }"
+IN_SIGHT = """() => {
+  const opened = document.getElementById("runs-opened"), top = opened ? opened.getBoundingClientRect().top : 0;
+  if (top < 0 || top > window.innerHeight / 2) opened.scrollIntoView({block: "start", behavior: "smooth"});
+}"""
+"""On a phone the list is below what it opens."""
 
 DOWNLOAD = "() => document.querySelector('#{id}')?.click()"
 """A file is made first and taken then; the second click is done by the page."""
@@ -183,9 +187,11 @@ def build(page: Page, studio: Studio) -> RunsTab:
     listing.click(open_one, None, opened, api_name="page_runs_open", **quick).then(
         close, None, [renaming, deleting], js=IN_SIGHT, api_name="page_runs_opened", **quick
     )
-    stop.click(do_stop, opened, said, api_name="page_runs_stop", **quick)
-    stop_now.click(do_stop, opened, said, api_name="page_runs_stop_now", **quick)
-    resume.click(do_resume, opened, said, api_name="page_runs_resume", **quick)
+    acted = [
+        stop.click(do_stop, opened, said, api_name="page_runs_stop", **quick),
+        stop_now.click(do_stop, opened, said, api_name="page_runs_stop_now", **quick),
+        resume.click(do_resume, opened, said, api_name="page_runs_resume", **quick),
+    ]
     rename.click(ask_rename, opened, [renaming, new_name, deleting], api_name="page_runs_rename_ask", **quick)
     gr.on(
         [rename_yes.click, new_name.submit],
@@ -209,7 +215,7 @@ def build(page: Page, studio: Studio) -> RunsTab:
     views = (listing, state, failure, curves, figures, made_of, log, why_not)
     buttons = (use, compare, stop, stop_now, resume, download, rename, delete)
     tab_parts = RunsTab(views=views, buttons=buttons, compare=compare)
-    _follow(page, studio, tab_parts, hidden)
+    _follow(page, studio, tab_parts, hidden, acted)
     return tab_parts
 
 
@@ -224,7 +230,7 @@ def use_model(page: Page, name: str) -> list[Any]:
     return [*switch(run.task), *lists, *asked]
 
 
-def _follow(page: Page, studio: Studio, parts: RunsTab, hidden: gr.State) -> None:
+def _follow(page: Page, studio: Studio, parts: RunsTab, hidden: gr.State, acted: Sequence[Any]) -> None:
     """Whatever may have changed what is shown: a tick, another tab, another run, a page opened anew."""
     shown = gr.State(((), ()))
     outputs = [shown, studio.opened, studio.timer, studio.banner, *parts.outputs]
@@ -258,6 +264,8 @@ def _follow(page: Page, studio: Studio, parts: RunsTab, hidden: gr.State) -> Non
         api_name="page_runs_look",
         **settings,
     )
+    for number, event in enumerate(acted):  # at once: whoever sees no change presses again, and that ends the process
+        event.then(look, given, outputs, api_name=f"page_runs_acted_{number}", **settings)
 
 
 def _wanted(runs: Sequence[Any], run: Any, language: Language) -> list[Mapping[str, Any]]:

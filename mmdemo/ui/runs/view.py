@@ -61,8 +61,9 @@ def headline(run: Run, language: Language) -> str:
         one = run.metrics[0]
         return f"{metric_text(one.name, language)} {figure(one.value)}"
     if run.metric and run.metric in run.figures:
+        key = "runs_validated" if run.state == "done" else "runs_best_so_far"
         name = metric_text(run.metric, language)
-        return text("runs_best_so_far", language, name=name, value=figure(run.figures[run.metric]))
+        return text(key, language, name=name, value=figure(run.figures[run.metric]))
     return ""
 
 
@@ -105,12 +106,14 @@ def sentence(run: Run, language: Language) -> str:
     if run.state == "queued":
         if not run.ahead:
             return text("runs_waits_first", language)
-        return text("runs_waits", language, place=run.place, name=run.ahead[-1])
+        return text("runs_waits", language, place=run.place, names=text("runs_and", language).join(run.ahead))
     if run.state == "training" and run.seconds_left is not None:
         left = length(run.seconds_left, language)
         return text("runs_training_left", language, percent=f"{share(run) * 100:.0f}", left=left)
     if run.state == "stopped" and not run.model:
         return text("runs_stopped_no_model", language)
+    if run.state == "done" and not run.metrics:
+        return text("runs_done_unmeasured", language)
     return text(f"runs_now_{run.state}", language)
 
 
@@ -137,6 +140,9 @@ def _live_facts(run: Run, language: Language) -> list[tuple[str, str]]:
 
 def _past_facts(run: Run, language: Language) -> list[tuple[str, str]]:
     facts = [(text("runs_took", language), length(run.seconds, language))] if run.seconds else []
+    if run.state == "done" and not run.metrics and run.metric in run.figures:
+        name = text("runs_metric_name", language, name=metric_text(run.metric, language))
+        facts.append((name, figure(run.figures[run.metric])))
     if run.steps:
         facts.append((text("runs_step", language), text("runs_of", language, n=run.step, all=run.steps)))
     if run.size:
@@ -169,7 +175,7 @@ def curves(run: Run, curve: Mapping[str, Any], language: Language) -> str:
         name = text("runs_loss", language)
         drawn.append(line(loss, name=name, alt=_in_words(name, loss, language), across=step))
     chosen = [(float(x), float(y)) for x, y in curve.get("metric", ())]
-    if chosen:
+    if chosen and (len(chosen) > 1 or chosen[0][0] > 0):  # what was computed at once has no steps: one number
         named = metric_text(run.metric, language)
         name = text("runs_metric_name", language, name=named) if run.metric else text("runs_metric", language)
         best = max(range(len(chosen)), key=lambda index: chosen[index][1])  # every figure is better the higher
@@ -193,7 +199,7 @@ def figures(metrics: Sequence[Metric], language: Language) -> str:
     rows = "".join(
         f"<tr><td>{escape(metric_text(one.name, language))}</td><td><b>{figure(one.value)}</b> "
         f'<span class="mm-sub">{figure(one.low)} – {figure(one.high)}</span></td>'
-        f"<td>{one.n:,}</td><td>{escape(one.data)}</td></tr>"
+        f'<td class="mm-number">{one.n:,}</td><td>{escape(one.data)}</td></tr>'
         for one in metrics
     )
     title, note = escape(text("runs_figures", language)), escape(text("runs_interval", language))

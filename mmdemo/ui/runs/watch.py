@@ -119,10 +119,20 @@ def _button(what: str, name: str, key: str, language: Language) -> str:
 
 
 def read_runs() -> tuple[Run, ...]:
-    """All runs; none when the folder cannot be read just now."""
+    """All runs of whoever uses the page; none when the folder cannot be read just now."""
     from mmdemo.studio import runs  # only pages that train read it
 
     try:
-        return runs.list_runs()
+        return own(runs.list_runs())
     except (MmdemoError, OSError):
         return ()
+
+
+def own(runs: Sequence[Run]) -> tuple[Run, ...]:
+    """Without the shipped models: how they were trained is no history of this machine, and they cannot be deleted.
+
+    One that is being trained just now stays in sight.
+    """
+    from mmdemo.models.registry import SHIPPED
+
+    return tuple(run for run in runs if run.name not in SHIPPED or run.state in run_view.ACTIVE)

@@ -26,9 +26,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "runs_state_done": ("done", "已完成"),
     "runs_state_failed": ("failed", "失败"),
     "runs_waits": (
-        "It waits for the device, number {place} in the queue, after {name}.",
-        "正在等待设备，排在第 {place} 位，在 {name} 之后。",
+        "It waits for the device, number {place} in the queue, after {names}.",
+        "正在等待设备，排在第 {place} 位，在 {names} 之后。",
     ),
+    "runs_and": (" and ", "、"),
     "runs_waits_first": ("It waits for the device and is next.", "正在等待设备，下一个就是它。"),
     "runs_training_left": ("{percent} % done, about {left} left.", "已完成 {percent}%，大约还需 {left}。"),
     "runs_now_preparing": ("It reads the data and prepares them.", "正在读取和准备数据。"),
@@ -50,9 +51,14 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "在得到可用的结果之前就已停止。",
     ),
     "runs_now_done": ("The model is ready.", "模型已可用。"),
+    "runs_done_unmeasured": (
+        "The model is ready. No data were kept aside to measure it on.",
+        "模型已可用。没有留出用于评测的数据。",
+    ),
     "runs_now_failed": ("It did not come to an end.", "没有正常结束。"),
     # ------------------------------------------------------------ numbers
     "runs_progress": ("Progress of {name}", "{name} 的进度"),
+    "runs_validated": ("{name} {value} on validation data", "验证数据上 {name} {value}"),
     "runs_best_so_far": ("{name} {value} so far", "目前 {name} {value}"),
     "runs_step": ("Step", "步数"),
     "runs_of": ("{n} of {all}", "{n} / {all}"),
@@ -118,8 +124,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "从本页或其他电脑下载的 zip。导入前会先检查并试运行。",
     ),
     "runs_received": (
-        "{name} is checked and can be chosen for {task} above.",
-        "{name} 已通过检查，可在上方的“{task}”中选择。",
+        "{name} is checked and can be chosen above the tab {task}.",
+        "{name} 已通过检查，可在“{task}”标签页上方选择。",
     ),
     "runs_no_run": ("No run is chosen", "没有选择训练"),
     "runs_no_run_try": ("Choose one in the list first", "请先在列表中选择一个"),

@@ -76,6 +76,7 @@ class Settings:
     load: gr.UploadButton
     save: gr.Button
     file: gr.DownloadButton
+    read: gr.HTML
 
     @property
     def inputs(self) -> list[Any]:
@@ -122,10 +123,11 @@ def build(page: Page) -> Settings:
                     elem_id="teach-load-toml",
                 )
             )
+        read = gr.HTML(elem_id="teach-toml-read")
         file = gr.DownloadButton("toml", elem_classes="mm-unseen", elem_id="teach-toml")
     return Settings(
         out=out, base=base, tune=tune, blocks=blocks, values=(*main, *others), more=more, leaks=leaks,
-        suggested=gr.State({}), load=load, save=save, file=file,
+        suggested=gr.State({}), load=load, save=save, file=file, read=read,
     )  # fmt: skip
 
 

@@ -272,7 +272,7 @@ def build(page: Page, studio: Studio) -> None:
     settings.load.upload(
         load,
         [settings.load, data.task, settings.suggested, *inputs],
-        [said, *inputs[:-1]],
+        [settings.read, *inputs[:-1]],  # not where the command is told, which follows at once
         api_name="page_teach_load_toml",
         **QUICK_EVENTS,
     )

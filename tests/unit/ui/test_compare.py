@@ -238,6 +238,8 @@ def test_the_tab_is_built_and_fills_its_lists(tmp_path: Path, monkeypatch: pytes
             updates = tab.refresh(*given, request=None)
             assert len(given) == len(tab.given)
             assert len(updates) == len(tab.lists)
+            part, reason = updates[-2:]  # one of the two is shown: a part that is empty would look broken
+            assert (part.visible, reason.visible) == (task == "classify", task != "classify")
     names = [fn.api_name for fn in demo.fns.values() if str(fn.api_name).startswith("page_compare")]
     assert {"page_compare_run", "page_compare_side", "page_compare_line", "page_compare_keep"} <= set(names)
     lanes = {fn.concurrency_id for fn in demo.fns.values() if fn.api_name in {"page_compare_run", "page_compare_line"}}

@@ -11,7 +11,7 @@ import pytest
 from mmdemo.core.types import Metric
 from mmdemo.studio.runs.reading import ACTIVE, Run, State
 from mmdemo.ui.runs import view as run_view
-from mmdemo.ui.runs.watch import NEWS_SECONDS, banner, changed, chosen_run
+from mmdemo.ui.runs.watch import NEWS_SECONDS, banner, changed, chosen_run, own
 from mmdemo.ui.strings import text
 
 NASTY = '"><img src=x onerror=alert(1)>'
@@ -69,7 +69,7 @@ def test_progress_is_a_bar_that_can_be_read() -> None:
 def test_the_queue_says_after_whom() -> None:
     shown = run_view.state(a_run(state=State.QUEUED, place=2, ahead=("first", "second")), "en")
 
-    assert "number 2 in the queue, after second" in shown
+    assert "number 2 in the queue, after first and second" in shown
 
 
 def test_a_failure_has_reason_code_and_log() -> None:
@@ -87,6 +87,16 @@ def test_the_best_epoch_is_the_highest(metric: str) -> None:
     drawn = run_view.curves(a_run(metric=metric), {"metric": [(1, -2.0), (2, -0.9), (3, -1.1)]}, "en")
 
     assert "M300.0 " in drawn.split("mm-best")[0].rsplit("<path", 1)[1]
+
+
+def test_what_was_computed_at_once_is_a_number_and_no_curve() -> None:
+    run = a_run(task="sentiment", state=State.DONE, metric="ua", figures={"ua": 0.75}, model=True)
+
+    assert run_view.curves(run, {"metric": [(0, 0.75)]}, "en") == ""
+    assert "0.750" in run_view.state(run, "en")
+    assert "kept aside" in run_view.state(run, "en")
+    assert "so far" not in run_view.run_list([run], "", "en")
+    assert "so far" in run_view.run_list([dataclasses.replace(run, state=State.STOPPED)], "", "en")
 
 
 def test_figures_have_words() -> None:
@@ -124,3 +134,10 @@ def test_the_line_at_the_top() -> None:
     assert banner([done], ("mugs",), "en") == ""
     assert banner([old], (), "en") == ""
     assert banner([], (), "en") == ""
+
+
+def test_shipped_models_are_no_runs_of_the_visitor_unless_they_are_trained_now() -> None:
+    mine, shipped = a_run(state=State.DONE), a_run(name="classify-base", state=State.DONE)
+    trained = a_run(name="ask-base", task="ask", state=State.TRAINING)
+
+    assert own([mine, shipped, trained]) == (mine, trained)
