@@ -108,17 +108,19 @@ def build(page: Page, task: gr.Radio, a: gr.Dropdown, b: gr.Dropdown) -> tuple[D
     def keep_it(kept: Any, at: float, called: str, request: gr.Request) -> tuple[Any, ...]:
         from mmdemo.studio.compare import folder_of
         from mmdemo.studio.mixture import save_mixture
+        from mmdemo.studio.runs import check_name
 
         language = language_in(request)
         try:
             if kept is None:
                 raise MmdemoError(text("compare_keep_first", language), "", text("compare_keep_first_try", language))
             found, one, other = kept
-            if any(mark in called for mark in "/\\"):  # a name, never a place
-                raise MmdemoError(f"{called!r} is no name", "it has a slash in it", "Use letters and digits")
+            wanted = (called or "").strip()
+            if wanted:  # as for runs: a name that every part of the page takes, and never a place
+                check_name(wanted)
             at = round(at, 6)
             folder = save_mixture(
-                folder_of(one), folder_of(other), at, called, metrics=found.metrics(at), notes=found.notes
+                folder_of(one), folder_of(other), at, wanted, metrics=found.metrics(at), notes=found.notes
             )
         except Exception as error:
             return notice(error, language), gr.skip(), gr.skip(), gr.skip()

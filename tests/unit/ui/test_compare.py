@@ -242,5 +242,9 @@ def test_the_tab_is_built_and_fills_its_lists(tmp_path: Path, monkeypatch: pytes
             assert (part.visible, reason.visible) == (task == "classify", task != "classify")
     names = [fn.api_name for fn in demo.fns.values() if str(fn.api_name).startswith("page_compare")]
     assert {"page_compare_run", "page_compare_side", "page_compare_line", "page_compare_keep"} <= set(names)
+    keep = next(fn.fn for fn in demo.fns.values() if fn.api_name == "page_compare_keep")
+    assert keep is not None
+    for name in ("../half", "half <i>", "a\\b", ".."):  # refused before anything is read or written
+        assert "cannot be the name" in keep((None, "one", "other"), 0.5, name, None)[0]
     lanes = {fn.concurrency_id for fn in demo.fns.values() if fn.api_name in {"page_compare_run", "page_compare_line"}}
     assert lanes == {"compare"}

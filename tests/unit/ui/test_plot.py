@@ -29,6 +29,7 @@ def test_ticks_hold_everything_evenly(one: float, other: float) -> None:
 
 def test_a_share_that_is_all_has_nothing_above_it() -> None:
     assert nice_ticks(1.0, 1.0)[-1] == 1.0
+    assert nice_ticks(100.0, 100.0)[-1] == 100.0
 
 
 def test_a_line_is_escaped_and_says_itself_in_words() -> None:
