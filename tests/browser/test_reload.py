@@ -119,7 +119,7 @@ def test_a_right_answer_is_kept_with_its_own_picture(visit: Visit, datasets: Pat
     page.click("#caption-button")
     visit.answer("caption")
     page.click("#caption-correct button")
-    page.wait_for_function("document.querySelector('#caption-right textarea').value.length > 3")
+    page.wait_for_function("document.querySelector('#caption-right textarea')?.value.length > 3")
     page.fill("#caption-right textarea", "a cat with green eyes")
     page.click("#caption-keep")
     page.wait_for_selector("#caption-kept >> text=the first correction for Caption")
