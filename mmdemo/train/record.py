@@ -202,10 +202,11 @@ class Record:
         return self.writes and self._stop.exists()
 
     def progress(self, progress: Progress) -> None:
-        """A step was made; the status follows once a second."""
+        """A step was made; the status follows at the first step, and once a second."""
         if not self.writes:
             return
         self.watch.step(progress)
+        begins = not self._lately
         self._lately.append((time.monotonic(), progress.step))
         (then, first), (now, last) = self._lately[0], self._lately[-1]
         self._at = {
@@ -216,7 +217,7 @@ class Record:
             "figures": {name: _number(value) for name, value in progress.figures.items()},
             "speed": round((last - first) / (now - then), 4) if now > then else 0.0,
         }
-        if time.monotonic() - self._told > 1 or progress.step == progress.steps:
+        if begins or time.monotonic() - self._told > 1 or progress.step == progress.steps:
             self.status("training", seconds_left=round(progress.seconds_left, 1))
 
     # ---------------------------------------------------------------- events
