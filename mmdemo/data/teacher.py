@@ -197,7 +197,19 @@ def _classify(prepared: Prepared, folder: Path, options: Options, device: str, s
         return encode
 
     said = _kept("classify", folder, files.values(), shown, say)
-    return dataclasses.replace(prepared, train=[dataclasses.replace(row, soft=said[files[_file(row)]]) for row in rows])
+
+    def placed(row: ClassifyRow) -> Sequence[NDArray[np.float32]]:
+        with torch.inference_mode():
+            vectors = model.net.place(torch.from_numpy(np.stack(row.texts)).to(device))
+        return tuple(vectors.float().cpu().numpy())
+
+    moves = model.net.texts is not None
+    return dataclasses.replace(
+        prepared,
+        train=[
+            dataclasses.replace(row, soft=said[files[_file(row)]], placed=placed(row) if moves else ()) for row in rows
+        ],
+    )
 
 
 def _sentiment(prepared: Prepared, folder: Path, options: Options, device: str, say: Say | None) -> Prepared:
@@ -237,7 +249,8 @@ def _vision(prepared: Prepared, folder: Path, options: Options, device: str, say
     found = pictures.grids(map(_file, rows), vision, views, say=say)
     return dataclasses.replace(
         prepared,
-        train=[dataclasses.replace(row, soft=found.get(_file(row), ())) for row in rows],
+        # what the teacher's cells see must be where the student's are
+        train=[dataclasses.replace(row, soft=found.get(_file(row), ()), jitter=False) for row in rows],
         config=_with(prepared.config, {TEACHER_WIDTH: vision.trunk.config.channels}),
     )
 

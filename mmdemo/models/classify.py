@@ -38,7 +38,10 @@ EXPLAINED = 3
 
 
 class Labels(NamedTuple):
-    """Unit vectors (K, E) of labels: as their words say it, and as pictures of them showed it where they are known."""
+    """Unit vectors (K, E) of labels: as their words say it, and where pictures meet them.
+
+    The latter is where the network places the words, or, for somebody's own classes, where pictures of them showed it.
+    """
 
     said: Tensor
     shown: Tensor
@@ -79,6 +82,8 @@ class ClassifyModel(ReadyModel):
             raise MmdemoError(
                 f"{card.id} cannot be loaded", f"it has {len(self.classes)} classes and vectors for {net.config.own}"
             )
+        with torch.no_grad():
+            self.bank = self.net.place(self.net.bank)
         self._own = {_alike(name): i for i, name in enumerate(self.classes[: net.config.own])}
 
     # ------------------------------------------------------------ vectors
@@ -93,10 +98,11 @@ class ClassifyModel(ReadyModel):
         vectors = torch.from_numpy(self.text.vectors(prompts)).view(len(labels), len(templates), -1).mean(dim=1)
         said = torch.nn.functional.normalize(vectors, dim=1).to(self.device)
         shown = [(i, self._own[_alike(label)]) for i, label in enumerate(labels) if _alike(label) in self._own]
+        placed = self.net.place(said)
         if template or not shown:
-            return Labels(said=said, shown=said)
+            return Labels(said=said, shown=placed)
         rows, places = zip(*shown, strict=True)
-        moved = said.clone()
+        moved = placed.clone()
         moved[list(rows)] = self.net.own()[list(places)]
         return Labels(said=said, shown=moved)
 
@@ -109,9 +115,12 @@ class ClassifyModel(ReadyModel):
         return vectors
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Unit sentence vectors, (K, E)."""
+        """Unit vectors of sentences where pictures meet them, (K, E)."""
         self._in_use()
-        return self.text.vectors(list(texts))
+        with torch.inference_mode():
+            placed = self.net.place(torch.from_numpy(self.text.vectors(list(texts))).to(self.device))
+        vectors: NDArray[np.float32] = placed.cpu().numpy()
+        return vectors
 
     # ------------------------------------------------------------ scores
 
@@ -119,7 +128,7 @@ class ClassifyModel(ReadyModel):
         """How far each label stands out: pooled (B, D), K labels → (B, K)."""
         chance = self.pictures.vision.trunk.logits(pooled).softmax(dim=1)  # (B, N)
         known = heights(known_vector(chance, self.net.names), labels.said, self.net.bank)
-        space = heights(self.net(pooled), labels.shown, self.net.bank)
+        space = heights(self.net(pooled), labels.shown, self.bank)
         return self.known_weight * known + (1 - self.known_weight) * space
 
     def _logits(self, pooled: Tensor, labels: Labels) -> Tensor:

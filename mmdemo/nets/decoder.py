@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmdemo.core.cider import Cider
 from mmdemo.nets.attention import Blocks, GridProjection
 
 START, END, UNKNOWN, PAD = 0, 1, 2, 3
@@ -42,7 +43,12 @@ class CaptionDecoder(nn.Module):
     """Transformer decoder (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762) over grid features.
 
     Input and output words share one matrix (Press and Wolf 2017, https://arxiv.org/abs/1608.05859).
+
+    Attributes:
+        cider: What judges its captions in training, where there is a training.
     """
+
+    cider: Cider | None
 
     def __init__(self, config: CaptionConfig) -> None:
         super().__init__()
@@ -59,6 +65,7 @@ class CaptionDecoder(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.drop = nn.Dropout(config.dropout)
         self.bias = nn.Parameter(torch.zeros(config.words))
+        self.cider = None
 
     def memory(self, grid: Tensor) -> Keys:
         """Args: grid (B, D, G, G). Returns the cross-attention's keys of every layer, computed once per picture."""
@@ -201,6 +208,37 @@ def beam_steps(
         words = torch.tensor([[h.words[-1]] for h in live], device=device)
         wide = [(k.expand(len(live), -1, -1, -1), v.expand(len(live), -1, -1, -1)) for k, v in memory]
     yield sorted(done, key=lambda h: h.score, reverse=True)[:beams]
+
+
+def sample(decoder: CaptionDecoder, memory: Keys, *, longest: int, greedy: bool = False) -> Tensor:
+    """A caption for each of the B sequences, word by word as the network finds them likely; chance is torch's.
+
+    Args:
+        memory: Keys for B sequences.
+        longest: Most words.
+        greedy: The likeliest word each time, and no chance.
+
+    Returns:
+        int (B, T), T at most ``longest`` + 1: words, then END, then PAD. Captions that did not end have no END.
+    """
+    device, count = decoder.bias.device, memory[0][0].shape[0]
+    words, past = torch.full((count, 1), START, device=device), None
+    ended = torch.zeros(count, dtype=torch.bool, device=device)
+    found: list[Tensor] = []
+    for at in range(min(longest, decoder.config.positions - 1)):
+        logits, past = decoder.step(words, at, memory, past)
+        logits = logits.float()
+        logits[:, [START, UNKNOWN, PAD]] = -torch.inf
+        if at == 0:
+            logits[:, END] = -torch.inf  # an empty caption says nothing
+        drawn = logits.argmax(dim=1) if greedy else torch.multinomial(logits.softmax(dim=1), 1).squeeze(1)
+        drawn = drawn.masked_fill(ended, PAD)
+        found.append(drawn)
+        ended = ended | (drawn == END)
+        if bool(ended.all()):
+            break
+        words = drawn.masked_fill(ended, END).unsqueeze(1)
+    return torch.stack(found, dim=1)
 
 
 def _blocked(words: tuple[int, ...], size: int) -> set[int]:

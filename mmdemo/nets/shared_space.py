@@ -6,27 +6,65 @@ Legend: ``B`` pictures, ``D`` channels of the pooled grid, ``E`` width of the te
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassifyConfig:
-    """Settings of :class:`TextSpace`; ``classes``, ``bank`` and ``own`` count the words whose vectors it carries."""
+    """Settings of :class:`TextSpace`; ``classes``, ``bank`` and ``own`` count the words whose vectors it carries.
+
+    ``text_hidden`` is the hidden width of :class:`Said`, 0 for none.
+    """
 
     channels: int = 1280
     hidden: int = 1024
     text_width: int = 384
     dropout: float = 0.2
+    text_hidden: int = 0
     classes: int = 1000
     bank: int = 2000
     own: int = 0
 
 
+class Said(nn.Module):
+    """Sentence vectors moved to where pictures can meet them: t → unit(t + MLP(t)), at first not at all.
+
+    A space made from sentences alone puts side by side what looks different, and the other way round. As the adapters
+    of Gao et al. 2021, "CLIP-Adapter", https://arxiv.org/abs/2110.04544.
+    """
+
+    def __init__(self, width: int, *, hidden: int = 512, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, width))
+        last = cast("nn.Linear", self.net[-1])
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Args: unit vectors (B, E). Returns unit vectors (B, E)."""
+        return F.normalize(vectors.float() + self.net(vectors).float(), dim=1)
+
+
+def placed(texts: Said | None, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sentence vectors (N, E) as :class:`Said` moves them when nothing is dropped; as they are where there is none."""
+    if texts is None:
+        return vectors
+    was, device = texts.training, next(texts.parameters()).device
+    texts.eval()
+    with torch.inference_mode():
+        found: NDArray[np.float32] = texts(torch.from_numpy(vectors).to(device)).cpu().numpy()
+    texts.train(was)
+    return found
+
+
 class TextSpace(nn.Module):
-    """Pooled grid → unit vector beside the sentence vectors of the frozen text encoder.
+    """Pooled grid → unit vector beside the sentence vectors of the frozen text encoder, where :meth:`place` puts them.
 
     Attributes:
         names: Unit vectors of the ImageNet classes, (classes, E).
@@ -51,6 +89,7 @@ class TextSpace(nn.Module):
             nn.Dropout(config.dropout),
             nn.Linear(config.hidden, config.text_width),
         )
+        self.texts = Said(config.text_width, hidden=config.text_hidden) if config.text_hidden else None
         self.log_scale = nn.Parameter(torch.tensor(2.7))
         self.register_buffer("names", torch.zeros(config.classes, config.text_width))
         self.register_buffer("bank", torch.zeros(config.bank, config.text_width))
@@ -62,9 +101,13 @@ class TextSpace(nn.Module):
         """Args: pooled (B, D). Returns unit vectors (B, E)."""
         return F.normalize(self.net(pooled).float(), dim=1)
 
+    def place(self, vectors: Tensor) -> Tensor:
+        """Where sentences stand beside pictures: unit vectors (B, E) of the text encoder → unit vectors (B, E)."""
+        return vectors if self.texts is None else self.texts(vectors)
+
     def own(self) -> Tensor:
         """Unit vectors (own, E) of the classes of somebody's own, moved by what was shown of them."""
-        return F.normalize(self.said + self.moved, dim=1)
+        return F.normalize(self.place(self.said) + self.moved, dim=1)
 
 
 SPREAD = 1e-4

@@ -16,6 +16,8 @@ from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmdemo.nets.shared_space import Said
+
 MEAN = STD = 0.5
 """Normalisation of the published weights: pixels in [0, 1], minus MEAN, over STD."""
 
@@ -109,11 +111,39 @@ class VisionOutputs(NamedTuple):
     imagenet: Tensor
 
 
+class Asking(nn.Module):
+    """Answers questions from a grid, to show the trunk what people ask about; thrown away with the other heads.
+
+    One look: the question's vector attends to the cells, and answers from what it finds there, from itself and from the
+    pooled picture. After stacked attention (Yang et al. 2016, https://arxiv.org/abs/1511.02274), with one layer.
+    """
+
+    def __init__(self, channels: int, text_width: int, answers: int, *, width: int = 256, heads: int = 4) -> None:
+        super().__init__()
+        self.cells = nn.Conv2d(channels, width, kernel_size=1)
+        self.norm = nn.LayerNorm(width)
+        self.question = nn.Sequential(nn.Linear(text_width, width), nn.GELU(), nn.Linear(width, width))
+        self.look = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.answer = nn.Sequential(
+            nn.LayerNorm(3 * width), nn.Linear(3 * width, 2 * width), nn.GELU(), nn.Dropout(0.3),
+            nn.Linear(2 * width, answers),
+        )  # fmt: skip
+
+    def forward(self, grid: Tensor, questions: Tensor, picture: Tensor) -> Tensor:
+        """Args: grid (B, D, G, G); questions (Q, E), asked of pictures int (Q,). Returns logits (Q, K)."""
+        cells = self.norm(self.cells(grid).flatten(2).transpose(1, 2))  # (B, G * G, W)
+        asked, here = self.question(questions), cells[picture]
+        found, _ = self.look(asked.unsqueeze(1), here, here, need_weights=False)
+        logits: Tensor = self.answer(torch.cat((asked, found.squeeze(1), here.mean(dim=1)), dim=1))
+        return logits
+
+
 class VisionTuner(nn.Module):
     """The upper half of the trunk with the heads that tune it for all three picture tasks at once.
 
     - text space: pooled grid → MLP → unit vector, for the symmetric contrastive loss of CLIP (Radford et al. 2021,
-      https://arxiv.org/abs/2103.00020);
+      https://arxiv.org/abs/2103.00020), beside sentences that :class:`Said` has moved;
+    - answers to questions, where there are any (:class:`Asking`);
     - words: which words people use of the picture, each found in some cell: multiple-instance noisy-OR over the grid
       (Fang et al. 2015, "From Captions to Visual Concepts and Back", https://arxiv.org/abs/1411.4952);
     - ImageNet logits, held to those of the untuned trunk so that nothing is forgotten (Li and Hoiem 2016,
@@ -121,7 +151,14 @@ class VisionTuner(nn.Module):
     """
 
     def __init__(
-        self, trunk: PictureTrunk, *, text_width: int, words: int, hidden: int = 1024, teacher_width: int = 0
+        self,
+        trunk: PictureTrunk,
+        *,
+        text_width: int,
+        words: int,
+        hidden: int = 1024,
+        teacher_width: int = 0,
+        answers: int = 0,
     ) -> None:
         super().__init__()
         self.trunk = trunk
@@ -130,6 +167,8 @@ class VisionTuner(nn.Module):
         self.words = nn.Conv2d(width, words, kernel_size=1)
         bias = cast("Tensor", self.words.bias)  # a convolution has one unless told otherwise
         nn.init.constant_(bias, -6.0)  # a word is rare in a cell; the noisy-OR starts near its prior
+        self.said = Said(text_width)
+        self.asking = Asking(width, text_width, answers) if answers else None
         self.log_scale = nn.Parameter(torch.tensor(2.7))  # exp → about 15, CLIP's start
         # the grid as a teacher sees it, cell by cell; thrown away with the other heads
         self.project = nn.Conv2d(width, teacher_width, kernel_size=1) if teacher_width else None

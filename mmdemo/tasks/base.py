@@ -27,11 +27,13 @@ class LossSettings:
             https://arxiv.org/abs/1512.00567).
         teacher_share: Weight in [0, 1] of a teacher's soft targets, where the rows bring any; the labels have the rest.
         teacher_temperature: By which both are softened (see nets.losses.distillation).
+        self_critical: Share in [0, 1] that rewards whole sentences instead of single words, for a task that writes any.
     """
 
     smoothing: float = 0.0
     teacher_share: float = 0.5
     teacher_temperature: float = 2.0
+    self_critical: float = 0.0
 
 
 PLAIN = LossSettings()

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from mmdemo.core.config import Calibration, CheckpointConfig, from_mapping
 from mmdemo.nets.losses import clip_loss, distillation
-from mmdemo.nets.shared_space import SPREAD, ClassifyConfig, TextSpace, heights, known_vector
+from mmdemo.nets.shared_space import SPREAD, ClassifyConfig, TextSpace, heights, known_vector, placed
 from mmdemo.nets.vision import pool
 from mmdemo.tasks.base import HEAD, PLAIN, Batch, LossSettings, fit_threshold
 from mmdemo.tasks.pictures import Look, at_cut, draw
@@ -54,7 +54,8 @@ class ClassifyRow:
         own: Index of its label among the classes of somebody's own; -1 has none.
         known_weight: Share of what the ImageNet head knows in the sum of both opinions.
         imagenet: fp16 (1000,) ImageNet logits of the untuned trunk, where the trunk is trained along or ``own`` is set.
-        soft: fp16 (E,), where a teacher puts the upright picture in the same space, times its scale.
+        soft: fp16 (E,), where a teacher puts the upright picture, times its scale.
+        placed: fp32 (E,) each, where that teacher puts the texts; they stay where they are if it moves none.
         file: The picture, by which a teacher finds it.
     """
 
@@ -66,6 +67,7 @@ class ClassifyRow:
     trials: tuple[Trial, ...] = ()
     imagenet: NDArray[np.float16] | None = None
     soft: NDArray[np.float16] | None = None
+    placed: Sequence[NDArray[np.float32]] = ()
     file: Path | None = None
 
 
@@ -117,7 +119,8 @@ class ClassifyTask:
         said, bank, weight = net.said.cpu(), net.bank.cpu(), mine[0].known_weight
         with torch.no_grad():
             pictures = net(pooled.to(net.said.device)).cpu()
-            usual = pictures @ bank.T
+            usual = pictures @ net.place(net.bank).cpu().T
+            names = net.place(net.said).cpu()
             mean, spread = usual.mean(dim=1, keepdim=True), usual.std(dim=1, keepdim=True).clamp(min=SPREAD)
             fixed = weight * heights(known_vector(chance, net.names.cpu()), said, bank)
         there = torch.tensor(sorted({row.own for row in mine}))
@@ -128,7 +131,7 @@ class ClassifyTask:
 
         def closure() -> Tensor:
             optimizer.zero_grad()
-            moved = F.normalize(said + before.index_add(0, there, change), dim=1)
+            moved = F.normalize(names + before.index_add(0, there, change), dim=1)
             logits = fixed + (1 - weight) * (pictures @ moved.T - mean) / spread
             loss = F.cross_entropy(logits / SHARPNESS, right) + PULL / len(seen) * change.square().sum()
             torch.autograd.backward(loss)
@@ -148,10 +151,10 @@ class ClassifyTask:
     def collate(self, rows: Sequence[ClassifyRow]) -> Batch:
         """``pooled`` (B, D) or the picture at its cut, ``text`` (B, E); ``group`` (B,) where rows belong together."""
         views = [draw(row.views) for row in rows]
-        texts = [draw(row.texts) for row in rows]
+        drawn = [int(torch.randint(len(row.texts), ())) for row in rows]
         pooled = views[0].ndim == 1
         batch = {"pooled": torch.from_numpy(np.stack(views)).float()} if pooled else at_cut(views)
-        batch["text"] = torch.from_numpy(np.stack(texts))
+        batch["text"] = torch.from_numpy(np.stack([row.texts[i] for row, i in zip(rows, drawn, strict=True)]))
         if any(row.group >= 0 for row in rows):
             batch["group"] = torch.from_numpy(_groups(rows))
         known = [row.imagenet for row in rows if row.imagenet is not None]
@@ -160,16 +163,21 @@ class ClassifyTask:
         soft = [row.soft for row in rows if row.soft is not None]
         if len(soft) == len(rows):
             batch[SOFT] = torch.from_numpy(np.stack(soft)).float()
+            heard = [(row.placed or row.texts)[i] for row, i in zip(rows, drawn, strict=True)]
+            batch["heard"] = torch.from_numpy(np.stack(heard))
         return batch
 
     def loss(self, net: TextSpace, batch: Batch, how: LossSettings = PLAIN) -> Tensor:
-        pictures = net(batch["pooled"])
-        loss = clip_loss(pictures, batch["text"], net.log_scale, batch.get("group"), smoothing=how.smoothing)
+        pictures, group = net(batch["pooled"]), batch.get("group")
+        texts = net.place(batch["text"])
+        if group is not None:
+            texts = texts.detach()  # the names of a few classes say too little to move all sentences by
+        loss = clip_loss(pictures, texts, net.log_scale, group, smoothing=how.smoothing)
         if not listens(batch, how):
             return loss
         with torch.autocast(pictures.device.type, enabled=False):  # as in clip_loss
-            logits = pictures.float() @ batch["text"].float().T * net.log_scale.exp().clamp(max=100.0)  # (B, B)
-            wanted = batch[SOFT] @ batch["text"].float().T
+            logits = pictures.float() @ texts.float().T * net.log_scale.exp().clamp(max=100.0)  # (B, B)
+            wanted = batch[SOFT] @ batch["heard"].float().T
         taught = sum(
             distillation(mine, theirs, temperature=how.teacher_temperature)
             for mine, theirs in ((logits, wanted), (logits.T, wanted.T))
@@ -192,14 +200,15 @@ class ClassifyTask:
         """
         pictures = np.stack(outputs)  # (N, E)
         owner = np.repeat(np.arange(len(rows)), [len(row.texts) for row in rows])
-        scores = np.concatenate([row.texts for row in rows]) @ pictures.T  # (captions, N)
+        scores = placed(net.texts, np.concatenate([row.texts for row in rows])) @ pictures.T  # (captions, N)
         groups = _groups(rows)
         other = groups[owner][:, None] != groups[None, :]  # (captions, N)
         rank = (other & (scores > scores[np.arange(len(owner)), owner][:, None])).sum(axis=1)
         figures = {"r1": float((rank < 1).mean()), "r10": float((rank < 10).mean())}
         own = np.array([row.own for row in rows])
         if net.config.own and bool((own >= 0).all()):
-            nearest = (pictures @ net.own().cpu().numpy().T).argmax(axis=1)
+            with torch.inference_mode():
+                nearest = (pictures @ net.own().cpu().numpy().T).argmax(axis=1)
             figures["top1"] = float((nearest == own).mean())
         return figures
 
@@ -225,14 +234,16 @@ class ClassifyTask:
     ) -> Calibration:
         """Temperature and height of "none of these" that together make the made trials most probable."""
         found: list[tuple[Tensor, int]] = []
+        banks: dict[int, Tensor] = {}  # shared by the trials
         for vector, row in zip(outputs, rows, strict=True):
             if row.own >= 0 and row.imagenet is not None:
                 found += own_trials(net, vector, row)
                 continue
             for trial in row.trials:
-                space = heights(
-                    torch.from_numpy(vector[None]), torch.from_numpy(trial.labels), torch.from_numpy(trial.bank)
-                )[0]
+                if id(trial.bank) not in banks:
+                    banks[id(trial.bank)] = torch.from_numpy(placed(net.texts, trial.bank))
+                labels = torch.from_numpy(placed(net.texts, trial.labels))
+                space = heights(torch.from_numpy(vector[None]), labels, banks[id(trial.bank)])[0]
                 found.append((trial.weight * torch.from_numpy(trial.known) + (1 - trial.weight) * space, trial.right))
         if not found:
             return Calibration()
@@ -262,7 +273,9 @@ def own_trials(net: TextSpace, vector: NDArray[np.float32], row: ClassifyRow) ->
     bank = net.bank.cpu()
     chance = torch.from_numpy(np.asarray(row.imagenet, np.float32)[None]).softmax(dim=1)
     known = heights(known_vector(chance, net.names.cpu()), net.said.cpu(), bank)[0]
-    space = heights(torch.from_numpy(vector[None]), net.own().cpu(), bank)[0]
+    with torch.inference_mode():
+        own, usual = net.own().cpu(), net.place(net.bank).cpu()
+    space = heights(torch.from_numpy(vector[None]), own, usual)[0]
     both = row.known_weight * known + (1 - row.known_weight) * space
     wrong = [i for i in range(len(both)) if i != row.own][:MOST_WRONG]
     return [(both[[*wrong, row.own]], len(wrong)), (both[wrong], len(wrong))]

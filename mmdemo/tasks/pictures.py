@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageEnhance
 from torch import Tensor
 
 from mmdemo.nets.vision import MEAN, STD, STEM_BLOCKS, PictureTrunk
@@ -81,6 +82,38 @@ def at_cut(views: Sequence[NDArray[Any]]) -> Batch:
     if first.shape == (len(first), len(first), 3):
         return {Cut.PIXELS.value: normalized(views)}
     return {Cut.GRID.value: grids(views)}
+
+
+LEAST_AREA = 0.5
+"""Smallest share of a picture that :func:`jittered` leaves."""
+
+JITTERED_SIDE = 0.875
+"""Side of a jittered picture, as a share of the whole one's.
+
+What a crop shows is larger than it will be; on a smaller square it is as large again, and costs less (Touvron et al.
+2019, "Fixing the train-test resolution discrepancy", https://arxiv.org/abs/1906.06423).
+"""
+
+
+def jittered(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A random stretch of (R, R, 3), in other light, on a smaller square; all chance is torch's.
+
+    Half to all of its area, its sides' ratio changed by 3/4 to 4/3 (Szegedy et al. 2015,
+    https://arxiv.org/abs/1409.4842); brightness, contrast and saturation changed by up to 0.3. Hue stays: colours are
+    asked about. What is no pixels comes back as it is.
+    """
+    if pixels.dtype != np.uint8 or pixels.shape != (len(pixels), len(pixels), 3):
+        return pixels
+    chance = torch.rand(7).tolist()
+    area, ratio = LEAST_AREA + (1 - LEAST_AREA) * chance[0], (4 / 3) ** (2 * chance[1] - 1)
+    side, least = len(pixels), round(JITTERED_SIDE * len(pixels) / 32) * 32
+    wide, high = (min(side, max(1, round(side * math.sqrt(x)))) for x in (area * ratio, area / ratio))
+    left, top = int(chance[2] * (side - wide + 1)), int(chance[3] * (side - high + 1))
+    image = Image.fromarray(np.ascontiguousarray(pixels[top : top + high, left : left + wide]))
+    image = image.resize((least, least), Image.Resampling.BILINEAR)
+    for kind, x in zip((ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color), chance[4:], strict=True):
+        image = kind(image).enhance(0.7 + 0.6 * x)
+    return np.asarray(image)
 
 
 def grid_of(trunk: PictureTrunk, batch: Batch) -> Tensor:

@@ -11,13 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mmdemo.core.config import Calibration, CheckpointConfig, from_mapping
 from mmdemo.core.errors import MmdemoError
 from mmdemo.nets.losses import clip_loss, distillation, feature_distillation, word_loss
+from mmdemo.nets.shared_space import placed
 from mmdemo.nets.vision import PictureTrunk, VisionConfig, VisionTuner, keep_statistics
 from mmdemo.tasks.base import HEAD, PLAIN, Batch, LossSettings, grids
-from mmdemo.tasks.pictures import at_cut, draw, grid_of
+from mmdemo.tasks.pictures import at_cut, draw, grid_of, jittered
 from mmdemo.tasks.soft import SOFT, listens
 from mmdemo.tasks.tune import LORA
 
@@ -32,6 +34,8 @@ class VisionRow:
         words: Indices of words that were used of the picture.
         complete: Whether words that are not listed were not used (captions), or may have been (questions).
         teacher: fp16 (1000,) ImageNet logits of the untuned trunk.
+        asked: fp32 (E,) vectors of questions about it, each with its answer's index.
+        jitter: Whether a view of pixels is cropped and coloured anew each time (tasks.pictures.jittered).
         soft: Another trunk's grid, uint8 (D', G', G'), of as many of the views as it has seen, the first ones.
         file: The picture, by which that trunk finds it.
     """
@@ -41,8 +45,14 @@ class VisionRow:
     words: tuple[int, ...]
     complete: bool
     teacher: NDArray[np.float16]
+    asked: tuple[tuple[NDArray[np.float32], int], ...] = ()
+    jitter: bool = False
     soft: tuple[NDArray[np.uint8], ...] = ()
     file: Path | None = None
+
+
+MOST_ASKED = 3
+"""Questions per picture and step."""
 
 
 class VisionTask:
@@ -58,7 +68,11 @@ class VisionTask:
         trunk = PictureTrunk(from_mapping(VisionConfig, config.net))
         teacher = _whole(config, TEACHER_WIDTH) if TEACHER_WIDTH in config.settings else 0
         return VisionTuner(
-            trunk, text_width=_whole(config, "text_width"), words=len(config.labels), teacher_width=teacher
+            trunk,
+            text_width=_whole(config, "text_width"),
+            words=len(config.labels),
+            teacher_width=teacher,
+            answers=_whole(config, ANSWERS) if ANSWERS in config.settings else 0,
         )
 
     def start(self, net: VisionTuner, bases: Mapping[str, nn.Module]) -> None:
@@ -84,8 +98,15 @@ class VisionTask:
         for i, row in enumerate(rows):
             words[i, list(row.words)] = 1.0
         drawn = [int(torch.randint(len(row.views), ())) for row in rows]
+        views = [row.views[i] for row, i in zip(rows, drawn, strict=True)]
+        if all(row.jitter for row in rows):
+            views = [jittered(view) for view in views]
+        asked = [(i, *row.asked[j]) for i, row in enumerate(rows) for j in torch.randperm(len(row.asked))[:MOST_ASKED]]
         return {
-            **at_cut([row.views[i] for row, i in zip(rows, drawn, strict=True)]),
+            **at_cut(views),
+            "questions": torch.from_numpy(np.stack([q for _, q, _ in asked])) if asked else torch.empty(0, 0),
+            "picture": torch.tensor([i for i, _, _ in asked], dtype=torch.long),
+            "answer": torch.tensor([answer for _, _, answer in asked], dtype=torch.long),
             **_soft([row.soft[i] if i < len(row.soft) else None for row, i in zip(rows, drawn, strict=True)]),
             "text": torch.from_numpy(np.stack([draw(row.texts) for row in rows])).float(),
             "words": words,
@@ -100,7 +121,10 @@ class VisionTask:
         count = batch["words"].shape[1]
         whole = batch["complete"]
         words = out.words[:, :count]
-        loss = clip_loss(out.text, batch["text"], net.log_scale, smoothing=how.smoothing)
+        loss = clip_loss(out.text, net.said(batch["text"]), net.log_scale, smoothing=how.smoothing)
+        if net.asking is not None and len(batch["answer"]):
+            answers = net.asking(grid, batch["questions"], batch["picture"]).float()
+            loss = loss + 0.5 * F.cross_entropy(answers, batch["answer"])
         loss = loss + distillation(out.imagenet, batch["teacher"])
         if whole.any():
             loss = loss + 0.05 * word_loss(words[whole], batch["words"][whole])
@@ -122,7 +146,7 @@ class VisionTask:
     ) -> dict[str, float]:
         """Text to picture among all: share of first captions whose own picture is the nearest (r1), or near (r10)."""
         pictures = np.stack(outputs)  # (N, E)
-        texts = np.stack([row.texts[0] for row in rows])  # (N, E)
+        texts = placed(net.said, np.stack([row.texts[0] for row in rows]))  # (N, E)
         scores = texts @ pictures.T
         rank = (scores > np.diag(scores)[:, None]).sum(axis=1)
         return {"r1": float((rank < 1).mean()), "r10": float((rank < 10).mean())}
@@ -132,6 +156,9 @@ class VisionTask:
     ) -> Calibration:
         return Calibration()
 
+
+ANSWERS = "answers"
+"""Setting of a run whose data hold questions: how many answers it learns."""
 
 TEACHER_WIDTH = "teacher_width"
 """Setting of a run with a teacher: the channels of its grid."""

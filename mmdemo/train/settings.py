@@ -51,6 +51,8 @@ class TrainSettings:
         keep: How many of the best epochs' weights stay in the run's folder.
         metric: Validation figure to choose by; "" is the task's own.
         patience: Epochs without a better figure after which the training stops early; 0 is never.
+        self_critical: Share of the loss that rewards whole captions of the network's own by CIDEr-D instead of single
+            words; Caption only (see tasks.caption.CaptionTask.reward).
         teacher_share, teacher_temperature: Weight of the soft targets of --teacher, and how much they are softened.
     """
 
@@ -78,6 +80,7 @@ class TrainSettings:
     patience: int = 0
     teacher_share: float = 0.5
     teacher_temperature: float = 2.0
+    self_critical: float = 0.0
 
     def __post_init__(self) -> None:
         for one in dataclasses.fields(self):
@@ -92,7 +95,7 @@ class TrainSettings:
                 raise MmdemoError(f"train.{name} must be above 0", f"it is {getattr(self, name)}")
         if self.precision not in PRECISIONS:
             raise MmdemoError(f"train.precision is {self.precision!r}", f"it must be one of {', '.join(PRECISIONS)}")
-        for name in ("warmup", "label_smoothing", "teacher_share"):
+        for name in ("warmup", "label_smoothing", "teacher_share", "self_critical"):
             if not 0 <= getattr(self, name) <= 1:
                 raise MmdemoError(f"train.{name} must be between 0 and 1", f"it is {getattr(self, name)}")
         for name in ("weight_decay", "base_rate", "layer_decay", "patience"):
@@ -110,6 +113,7 @@ class TrainSettings:
             smoothing=self.label_smoothing,
             teacher_share=self.teacher_share,
             teacher_temperature=self.teacher_temperature,
+            self_critical=self.self_critical,
         )
 
 

@@ -79,8 +79,10 @@ def check_batches(task: Task[Any, Any], settings: TrainSettings, *, rows: int | 
 
     Raises:
         MmdemoError: The batch of a task whose loss compares rows is to be taken in parts, or is smaller than the number
-            of processes.
+            of processes; or whole sentences are to be rewarded in a task that writes none.
     """
+    if settings.self_critical and task.name != "caption":
+        raise MmdemoError(f"train.self_critical is of no use to {task.name}", "it rewards captions", "Leave it at 0")
     several = processes.count()
     if not task.additive and (settings.accumulate > 1 or several > 1):
         raise MmdemoError(

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mmdemo.core.config import CardText, CheckpointConfig
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.words import OPEN, normalize_answer, question_kind, tokenise_caption
@@ -15,7 +18,8 @@ from mmdemo.data.pictures import Say, Views
 from mmdemo.data.prepare.bases import STOPWORDS, Bases, Net, Prepared, Sources, chosen_options, net_settings
 from mmdemo.data.read import Example
 from mmdemo.nets.vision import VisionConfig
-from mmdemo.tasks.vision import VisionRow
+from mmdemo.tasks.ask import learn_answers
+from mmdemo.tasks.vision import ANSWERS, VisionRow
 
 TEXT_CARD = CardText(
     summary="Text encoder (all-MiniLM-L6-v2) in int8; shared by Ask and Classify, not served by itself.",
@@ -32,7 +36,7 @@ LEAST = 5
 def prepare_vision(sources: Sources, bases: Bases, net: Net, say: Say | None) -> Prepared:
     """A row per picture: its features below the cut, the sentences said of it, its words and the teacher's logits."""
     vision, text = bases.need_vision(), bases.need_text()
-    options = chosen_options(sources.options, words=1000, mirror=True, crops=0)
+    options = chosen_options(sources.options, words=1000, answers=1000, mirror=True, crops=0, jitter=True)
     said = {id(e): _sentences(e) for e in (*sources.train.examples, *sources.validation.examples)}
     by_file = _merge(sources.train.examples, said)
     held = _merge([e for e in sources.validation.examples if e.captions], said)
@@ -43,9 +47,21 @@ def prepare_vision(sources: Sources, bases: Bases, net: Net, say: Say | None) ->
     index = {w: i for i, w in enumerate(names)}
     settings = {**asdict(vision.trunk.config), **net}
     net_settings(VisionConfig, settings)
-    vectors = texts.vectors([t for s in (*by_file.values(), *held.values()) for t in s.all()], text, say=say)
+    questions = [
+        (e.file, e.question, normalize_answer(e.answer))
+        for e in sources.train.examples
+        if e.question and e.answer and e.file in by_file
+    ]
+    answers = learn_answers((answer for _, _, answer in questions), least=LEAST, most=int(options["answers"]))
+    place = {answer: i for i, answer in enumerate(answers)}
+    sentences = [t for s in (*by_file.values(), *held.values()) for t in s.all()]
+    vectors = texts.vectors([*sentences, *(question for _, question, _ in questions)], text, say=say)
+    asked: dict[Path, list[tuple[NDArray[np.float32], int]]] = {}
+    for file, question, answer in questions:
+        if file is not None and answer in place:
+            asked.setdefault(file, []).append((vectors[question], place[answer]))
 
-    def rows(found: Mapping[Path, _Said], views: Views) -> list[VisionRow]:
+    def rows(found: Mapping[Path, _Said], views: Views, *, learning: bool) -> list[VisionRow]:
         below = pictures.seen(found, vision, tune=sources.tune, views=views, say=say)
         teacher = pictures.imagenet(found, vision, say=say)
         return [
@@ -55,6 +71,8 @@ def prepare_vision(sources: Sources, bases: Bases, net: Net, say: Say | None) ->
                 words=tuple(sorted({index[w] for t in said.all() for w in tokenise_caption(t) if w in index})),
                 complete=bool(said.captions),
                 teacher=teacher[file][0],
+                asked=tuple(asked.get(file, ())) if learning else (),
+                jitter=learning and bool(options["jitter"]),
                 file=file,
             )
             for file, said in found.items()
@@ -65,12 +83,15 @@ def prepare_vision(sources: Sources, bases: Bases, net: Net, say: Say | None) ->
         task="vision",
         net=settings,
         labels=names,
-        settings={"text_width": text.encoder.config.width},
+        settings={
+            "text_width": text.encoder.config.width,
+            **({ANSWERS: len(answers)} if answers else {}),
+        },
         parts={"text": text.reference()},
     )
     return Prepared(
-        train=rows(by_file, Views.of(options)),
-        validation=rows(held, Views()),
+        train=rows(by_file, Views.of(options), learning=True),
+        validation=rows(held, Views(), learning=False),
         config=config,
         ships=CheckpointConfig(
             task="vision", net={k: v for k, v in settings.items() if k in asdict(vision.trunk.config)}

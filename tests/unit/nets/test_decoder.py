@@ -8,7 +8,19 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mmdemo.nets.decoder import END, PAD, SPECIAL, START, CaptionConfig, CaptionDecoder, Hypothesis, Keys, beam_search
+from mmdemo.nets.decoder import (
+    END,
+    PAD,
+    SPECIAL,
+    START,
+    UNKNOWN,
+    CaptionConfig,
+    CaptionDecoder,
+    Hypothesis,
+    Keys,
+    beam_search,
+    sample,
+)
 
 
 def tiny(words: int = 9, *, blind: bool = False) -> CaptionDecoder:
@@ -140,3 +152,42 @@ def test_later_words_change_nothing_before_them() -> None:
     memory = memory_of(decoder)
     one, other = (decoder(torch.tensor([[START, 5, word]]), memory)[:, :2] for word in (6, 8))
     torch.testing.assert_close(one, other)
+
+
+def test_the_likeliest_words_are_what_a_search_with_one_beam_finds() -> None:
+    decoder = tiny()
+    memory = memory_of(decoder, 3)
+    found = sample(decoder, memory, longest=6, greedy=True)
+    for i, words in enumerate(found.tolist()):
+        alone = [(k[i : i + 1], v[i : i + 1]) for k, v in memory]
+        (best,) = beam_search(decoder, alone, beams=1, longest=6, no_repeat=0)
+        said = tuple(word for word in words if word not in {END, PAD})
+        assert said == best.words[: len(said)]
+        assert len(said) == 6 or best.words == said
+
+
+def test_drawn_words_come_as_often_as_they_are_likely() -> None:
+    decoder = tiny()
+    memory = memory_of(decoder)
+    many = [(k.expand(4000, -1, -1, -1), v.expand(4000, -1, -1, -1)) for k, v in memory]
+    torch.manual_seed(0)
+    found = sample(decoder, many, longest=5)
+    logits = decoder(torch.tensor([[START]]), memory)[0, 0]
+    logits[[START, END, UNKNOWN, PAD]] = -torch.inf  # what cannot begin a caption
+    share = torch.bincount(found[:, 0], minlength=9) / len(found)
+    torch.testing.assert_close(share, logits.softmax(0), atol=0.03, rtol=0)
+
+
+def test_nothing_but_padding_follows_the_end() -> None:
+    decoder = tiny()
+    decoder.bias[END] += decoder.bias.max() + 8  # or this one would hardly ever end
+    torch.manual_seed(0)
+    found = sample(decoder, memory_of(decoder, 40), longest=9)
+    assert END in found
+    assert PAD in found
+    for words in found.tolist():
+        assert not {START, UNKNOWN} & set(words)
+        if END in words:
+            assert set(words[words.index(END) + 1 :]) <= {PAD}
+        else:
+            assert PAD not in words

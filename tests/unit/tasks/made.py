@@ -79,6 +79,7 @@ def vision_rows() -> list[VisionRow]:
             words=(i % 3,),
             complete=i % 2 == 0,
             teacher=random.normal(size=1000).astype(np.float16),
+            asked=tuple((vector, (i + q) % 4) for q, vector in enumerate(_unit(random, i % 3, 8))),
         )
         for i in range(COUNT)
     ]
@@ -121,7 +122,9 @@ CONFIGS = {
         },
         labels=("<start>", "<end>", "<unknown>", "<pad>", "a", "red", "dog", "cat", "on", "the", "grass", "car"),
     ),
-    "classify": CheckpointConfig(task="classify", net={"channels": 6, "hidden": 32, "text_width": 5, "dropout": 0.0}),
+    "classify": CheckpointConfig(
+        task="classify", net={"channels": 6, "hidden": 32, "text_width": 5, "text_hidden": 8, "dropout": 0.0}
+    ),
     "sentiment": CheckpointConfig(
         task="sentiment",
         net={
@@ -140,6 +143,6 @@ CONFIGS = {
         task="vision",
         net={"side": 64},
         labels=("dog", "car", "grass"),
-        settings={"text_width": 8},
+        settings={"text_width": 8, "answers": 4},
     ),
 }

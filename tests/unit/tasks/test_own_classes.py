@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,11 +15,12 @@ from mmdemo.tasks.classify import ClassifyRow, ClassifyTask
 CHANNELS, WIDTH, CLASSES = 24, 16, 3
 
 
-def made_net(own: int = CLASSES) -> TextSpace:
+def made_net(own: int = CLASSES, *, moving: bool = False) -> TextSpace:
     torch.manual_seed(0)
-    net = TextSpace(
-        ClassifyConfig(channels=CHANNELS, hidden=32, text_width=WIDTH, dropout=0.5, classes=8, bank=30, own=own)
-    )
+    config = ClassifyConfig(channels=CHANNELS, hidden=32, text_width=WIDTH, dropout=0.5, classes=8, bank=30, own=own)
+    net = TextSpace(replace(config, text_hidden=8) if moving else config)
+    if net.texts is not None:
+        torch.nn.init.normal_(net.texts.net[-1].weight)
     for name in ("names", "bank", *(["said"] if own else [])):
         buffer = net.get_buffer(name)
         buffer.copy_(F.normalize(torch.randn_like(buffer), dim=1))
@@ -47,19 +50,30 @@ def accuracy(net: TextSpace, rows: list[ClassifyRow]) -> float:
         pictures = net.eval()(torch.from_numpy(np.stack([row.views[0] for row in rows])))
         logits = torch.from_numpy(np.stack([row.imagenet for row in rows if row.imagenet is not None])).float()
         known = heights(known_vector(logits.softmax(1), net.names), net.said, net.bank)
-        both = 0.5 * known + 0.5 * heights(pictures, net.own(), net.bank)
+        both = 0.5 * known + 0.5 * heights(pictures, net.own(), net.place(net.bank))
     right = both.argmax(1).numpy() == np.array([row.own for row in rows])
     return float(right.mean())
 
 
-def test_pictures_of_a_class_move_its_vector_to_where_they_are_told_apart() -> None:
-    net, unseen = made_net(), made_rows(seed=2)
+@pytest.mark.parametrize("moving", [False, True])
+def test_pictures_of_a_class_move_its_vector_to_where_they_are_told_apart(moving: bool) -> None:
+    net, unseen = made_net(moving=moving), made_rows(seed=2)
     before = accuracy(net, unseen)
 
     ClassifyTask().conclude(net, made_rows())
 
     assert before < 0.7
     assert accuracy(net, unseen) > 0.9
+
+
+def test_names_alone_do_not_move_sentences() -> None:
+    net, task = made_net(moving=True).train(), ClassifyTask()
+    assert net.texts is not None
+    task.loss(net, task.collate(made_rows())).backward()
+    assert all(p.grad is None for p in net.texts.parameters())
+    captioned = [replace(row, group=-1, own=-1) for row in made_rows()]
+    task.loss(net, task.collate(captioned)).backward()
+    assert any(p.grad is not None and bool(p.grad.any()) for p in net.texts.parameters())
 
 
 def test_nothing_but_the_own_classes_changes() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from mmdemo.nets.shared_space import placed
 from mmdemo.nets.speech import SpeechConfig
 from mmdemo.nets.speech_augment import SpeechAugment
 from mmdemo.tasks import TASKS
@@ -44,7 +45,11 @@ def taught(name: str) -> list[Any]:
     with torch.inference_mode():
         found = TASKS[name].outputs(big(name), TASKS[name].collate(rows))
     if name == "classify":
-        return [replace(row, soft=(10 * out).astype(np.float16)) for row, out in zip(rows, found, strict=True)]
+        moved = [tuple(placed(big(name).texts, np.stack(row.texts))) for row in rows]
+        return [
+            replace(row, soft=(10 * out).astype(np.float16), placed=texts)
+            for row, out, texts in zip(rows, found, moved, strict=True)
+        ]
     here = places(CONFIGS[name].labels, CONFIGS[name].labels)
     if name == "sentiment":
         return [
@@ -124,7 +129,9 @@ def test_a_student_comes_to_say_what_its_teacher_says(name: str, steps: int) -> 
         said, wanted = (task.outputs(model.eval(), task.collate(rows)) for model in (net, big(name)))
     if name == "classify":
         texts = np.concatenate([row.texts for row in rows])
-        said, wanted = ([out @ texts.T for out in outs] for outs in (said, wanted))
+        said, wanted = (
+            [out @ placed(model.texts, texts).T for out in outs] for model, outs in ((net, said), (big(name), wanted))
+        )
     same = [np.argmax(a, -1) == np.argmax(b, -1) for a, b in zip(said, wanted, strict=True)]
     assert np.mean(same) > 0.9
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,10 +13,11 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.nets.decoder import END, PAD, START, UNKNOWN
 from mmdemo.tasks import TASKS
 from mmdemo.tasks.ask import MOST_QUESTIONS, Asked, AskRow, learn_answers
-from mmdemo.tasks.base import HEAD
-from mmdemo.tasks.caption import SPECIAL_NAMES, CaptionRow, CaptionTask, decode, encode, learn_words
+from mmdemo.tasks.base import HEAD, LossSettings
+from mmdemo.tasks.caption import SPECIAL_NAMES, CaptionRow, CaptionTask, decode, encode, learn_words, references
+from mmdemo.tasks.pictures import jittered
 from mmdemo.tasks.tune import Tune, freeze
-from tests.unit.tasks.made import CONFIGS, COUNT, ROWS, ask_rows, caption_rows
+from tests.unit.tasks.made import CONFIGS, COUNT, ROWS, ask_rows, caption_rows, vision_rows
 
 ALL = sorted(ROWS)
 ENOUGH = {"ask": (60, 0.1), "caption": (140, 0.1), "classify": (100, 0.1), "sentiment": (40, 0.3), "vision": (12, None)}
@@ -186,9 +189,72 @@ def test_unknown_words_are_passed_over_in_the_loss() -> None:
     net = task.build(CONFIGS["caption"]).eval().requires_grad_(False)
     view = caption_rows()[0].views
     known, unknown = (CaptionRow(views=view, captions=((5, word),)) for word in (6, UNKNOWN))
-    (_, counted), (_, fewer) = (task.outputs(net, task.collate([row]))[0] for row in (known, unknown))
+    counted, fewer = (task.outputs(net, task.collate([row]))[0][1] for row in (known, unknown))
     assert (counted, fewer) == (3, 2)
 
 
 def test_eight_rows() -> None:
     assert all(len(make()) == COUNT for make in ROWS.values())
+
+
+# ---------------------------------------------------------------- reward
+
+
+def test_captions_get_better_by_reward_alone() -> None:
+    torch.manual_seed(0)
+    task, rows = CaptionTask(), caption_rows()
+    net = task.build(CONFIGS["caption"])
+    task.warm_up(net, rows)
+    batch = task.collate(rows)
+    optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
+    rewarded, before = LossSettings(self_critical=1.0), score("caption", net)["cider"]
+    net.train()
+    for _ in range(60):
+        loss = task.loss(net, batch, rewarded)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert score("caption", net)["cider"] > before + 1
+
+
+def test_a_share_of_reward_is_mixed_with_the_words() -> None:
+    task, rows = CaptionTask(), caption_rows()
+    torch.manual_seed(0)
+    net = task.build(CONFIGS["caption"]).eval()
+    task.warm_up(net, rows)
+    batch, found = task.collate(rows), []
+    for share in (0.0, 1.0, 0.25):
+        torch.manual_seed(1)
+        found.append(float(task.loss(net, batch, LossSettings(self_critical=share)).detach()))
+    assert found[2] == pytest.approx(0.75 * found[0] + 0.25 * found[1], abs=1e-5)
+
+
+def test_references_are_read_back_from_a_batch() -> None:
+    words = torch.tensor([[START, 5, 6, END, PAD], [START, 7, UNKNOWN, 8, END], [START, 9, END, PAD, PAD]])
+    assert references(words, torch.tensor([0, 1, 0]), 2) == [[(5, 6, END), (9, END)], [(7, UNKNOWN, 8, END)]]
+
+
+# ---------------------------------------------------------------- vision
+
+
+def test_pictures_are_changed_only_while_they_are_learned_from() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    torch.manual_seed(0)
+    one, other = jittered(pixels), jittered(pixels)
+    assert one.shape == (64, 64, 3)  # 56 is no multiple of 32
+    assert (one != other).any()
+    torch.manual_seed(0)
+    np.testing.assert_array_equal(jittered(pixels), one)
+    stem = np.zeros((120, 4, 4), np.float16)
+    assert jittered(stem) is stem
+
+    row = replace(vision_rows()[0], views=(pixels,))
+    task = TASKS["vision"]
+    still = [task.collate([row])["pixels"] for _ in range(2)]
+    moved = [task.collate([replace(row, jitter=True)])["pixels"] for _ in range(2)]
+    assert torch.equal(*still)
+    assert not torch.equal(*moved)
+
+
+def test_a_jittered_picture_is_seen_as_large_as_it_will_be() -> None:
+    assert jittered(np.zeros((256, 256, 3), np.uint8)).shape == (224, 224, 3)
