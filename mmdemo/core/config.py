@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.words import NUMBER, YES_NO
 
 SCHEMA = 1
 
@@ -49,7 +50,8 @@ class Calibration:
     """Scores are ``softmax(logits / temperature)``; below ``threshold`` the answer is "not sure".
 
     ``kept`` and ``right`` say what that threshold did on validation: share of answers kept, and share of those right.
-    ``height`` is Classify's alone: how far a label must stand out before it beats "none of these".
+    ``height`` is Classify's alone: how far a label must stand out before it beats "none of these". ``yes_no`` and
+    ``number`` are Ask's: the temperatures of questions to say yes or no to, and of counts; 0 is as for all others.
     """
 
     temperature: float = 1.0
@@ -58,6 +60,12 @@ class Calibration:
     right: float = 0.0
     data: str = ""
     height: float = 0.0
+    yes_no: float = 0.0
+    number: float = 0.0
+
+    def temperature_of(self, kind: str) -> float:
+        """Of a kind of question, as :func:`mmdemo.core.words.question_kind` names it."""
+        return {YES_NO: self.yes_no, NUMBER: self.number}.get(kind, 0.0) or self.temperature
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,8 +131,14 @@ def _calibration(calibration: Calibration | None) -> str:
     if calibration is None:
         return ""
     where = f" on {calibration.data}" if calibration.data else " on the validation data"
+    kinds = [
+        f"{getattr(calibration, field):.2f} {said}"
+        for field, said in (("yes_no", "for questions to say yes or no to"), ("number", "for counts"))
+        if getattr(calibration, field)
+    ]
+    temperatures = ", ".join([f"{calibration.temperature:.2f}", *kinds])
     return (
-        f"Scores are divided by a temperature of {calibration.temperature:.2f}, fitted{where}. "
+        f"Scores are divided by a temperature of {temperatures}, fitted{where}. "
         f"Below a score of {calibration.threshold:.2f} the answer is given as 'not sure'; "
         f"{calibration.kept:.0%} of the answers there were above it, and {calibration.right:.0%} of those were right."
     )

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mmdemo.core.config import CheckpointConfig
 from mmdemo.core.types import AskRequest, AskResult, Card, HeatMap, Request, Result, Scored
+from mmdemo.core.words import question_kind
 from mmdemo.models.parts import TextPart
 from mmdemo.models.pictures import PictureEncoder
 from mmdemo.models.ready import ReadyModel, cam, of_type
@@ -50,7 +51,9 @@ class AskModel(ReadyModel):
         tokens, mask = self._tokens(questions)
         picture = torch.arange(len(questions), device=self.device)
         fused = self.net.fused(tokens, mask, self.net.memory(grid), picture)
-        return fused._replace(logits=fused.logits.float() / self.config.calibration.temperature)
+        calibration = self.config.calibration
+        divisors = [calibration.temperature_of(question_kind(question)) for question in questions]
+        return fused._replace(logits=fused.logits.float() / torch.tensor(divisors, device=self.device)[:, None])
 
     def _answer(self, requests: Sequence[AskRequest]) -> list[Result]:
         seen = self.pictures.encode([r.picture for r in requests])

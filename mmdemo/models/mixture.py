@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mmdemo.core.config import CLASSES, TUNED_TRUNK, Calibration, CheckpointConfig
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.words import NUMBER, YES_NO
 from mmdemo.models import checkpoint, registry
 from mmdemo.models.parts import load_vision
 
@@ -176,11 +177,17 @@ def _taught(config: CheckpointConfig) -> tuple[str, ...]:
 def _calibration(one: Calibration, other: Calibration, alpha: float) -> Calibration:
     if alpha in (0, 1) or one == other:
         return one if alpha == 0 else other
+
+    def kind(name: str) -> float:
+        return (1 - alpha) * one.temperature_of(name) + alpha * other.temperature_of(name)
+
     return dataclasses.replace(
         other,
         temperature=(1 - alpha) * one.temperature + alpha * other.temperature,
         threshold=(1 - alpha) * one.threshold + alpha * other.threshold,
         height=(1 - alpha) * one.height + alpha * other.height,
+        yes_no=kind(YES_NO) if one.yes_no or other.yes_no else 0.0,
+        number=kind(NUMBER) if one.number or other.number else 0.0,
         kept=1.0,  # nobody has measured what this threshold keeps
         right=0.0,
     )

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -323,10 +325,17 @@ class RunningStandard(nn.Module):
 
 
 class EmotionNet(nn.Module):
-    """Waveforms to emotions: level, front end, encoder, pooling over time, one linear layer."""
+    """Waveforms to emotions: level, front end, encoder, pooling over time, one linear layer.
+
+    Attributes:
+        crossed: In a training, logits (N, K) of clips by heads that never heard their speakers, and labels (N,).
+    """
+
+    crossed: tuple[NDArray[np.float32], NDArray[np.int64]] | None
 
     def __init__(self, config: SpeechConfig) -> None:
         super().__init__()
+        self.crossed = None
         self.config = config
         self.mel = LogMel(bins=config.mel_bins)
         self.encoder = SpeechEncoder(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from mmdemo.core.config import Calibration, CheckpointConfig, from_mapping
-from mmdemo.core.words import tokenise_caption
+from mmdemo.core.words import NUMBER, OPEN, YES_NO, question_kind, tokenise_caption
 from mmdemo.nets.fusion import AskConfig, Fusion, build_fusion
 from mmdemo.nets.losses import soft_cross_entropy
 from mmdemo.nets.question import UNKNOWN_WORD
@@ -62,6 +62,10 @@ class AskRow:
 
 MOST_QUESTIONS = 8
 """Questions per picture and step: a picture that many were asked about does not drown the others."""
+
+
+LEAST_OF_A_KIND = 50
+"""Validation questions of a kind without which it shares the temperature of all."""
 
 
 def learn_answers(answers: Iterable[str], *, least: int, most: int) -> tuple[str, ...]:
@@ -169,14 +173,28 @@ class AskTask:
         return {"accuracy": float(np.mean(_credit(np.concatenate(outputs), rows)))}
 
     def calibrate(self, net: Fusion, outputs: Sequence[NDArray[np.float32]], rows: Sequence[AskRow]) -> Calibration:
+        """Temperatures by the kind of question: many to which one says yes or no are a matter of taste."""
         logits = np.concatenate(outputs)
         target = np.zeros_like(logits)
-        for i, question in enumerate(question for row in rows for question in row.questions):
+        asked = [question for row in rows for question in row.questions]
+        for i, question in enumerate(asked):
             for answer, share in question.target.items():
                 target[i, answer] = share
-        temperature = fit_temperature(logits, target)
-        scores = torch.softmax(torch.from_numpy(logits) / temperature, dim=1).numpy()
-        return replace(fit_threshold(scores.max(axis=1), _credit(logits, rows)), temperature=temperature)
+        kinds = np.array([question_kind(question.question) for question in asked])
+
+        def fitted(kind: str, otherwise: float) -> float:
+            some = kinds == kind
+            return fit_temperature(logits[some], target[some]) if some.sum() >= LEAST_OF_A_KIND else otherwise
+
+        found = Calibration(
+            temperature=fitted(OPEN, fit_temperature(logits, target)),
+            yes_no=fitted(YES_NO, 0.0),
+            number=fitted(NUMBER, 0.0),
+        )
+        divisors = np.array([found.temperature_of(kind) for kind in kinds], np.float32)
+        scores = torch.softmax(torch.from_numpy(logits / divisors[:, None]), dim=1).numpy()
+        sure = fit_threshold(scores.max(axis=1), _credit(logits, rows))
+        return replace(found, threshold=sure.threshold, kept=sure.kept, right=sure.right)
 
     def looked_at(self, net: Fusion, rows: Sequence[AskRow], look: Look) -> Sequence[AskRow]:
         return rows  # the outputs say all that is asked

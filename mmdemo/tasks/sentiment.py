@@ -43,6 +43,7 @@ class SentimentRow:
         features: What a frozen encoder hears of it, pooled: fp32 (F,) for the clip as it is, then for changed ones, of
             which one is drawn. Where a row brings them, the clip itself is not listened to.
         soft: What a teacher hears in the clip as it is.
+        group: Number of its speaker, -1 where that is not known.
     """
 
     samples: NDArray[np.floating[Any]]
@@ -50,6 +51,11 @@ class SentimentRow:
     learning: bool
     features: tuple[NDArray[np.float32], ...] = ()
     soft: Soft | None = None
+    group: int = -1
+
+
+PARTS = 6
+"""Parts of the speakers by which a head is judged that is fitted on all of them."""
 
 
 class SentimentTask:
@@ -76,6 +82,9 @@ class SentimentTask:
     def warm_up(self, net: EmotionNet, rows: Sequence[SentimentRow]) -> None:
         """Fit the head on the encoder as it is, exactly: logistic regression on standardised features.
 
+        Where the rows name :data:`PARTS` speakers, what heads fitted without a clip's speaker say of it is kept as
+        ``net.crossed``: by that a head is calibrated for which no speaker was set aside.
+
         The penalty is on the distance from the weights that the head comes with. Those of a new one are 0, so this is
         ridge regression; one that goes on from a base keeps what the new data are silent on.
         With ``epochs = 0`` this is all of the training. Where steps follow, they start from what is already good
@@ -88,32 +97,31 @@ class SentimentTask:
         if rows[0].features:
             net.encoder.requires_grad_(False)
             net.pooling.requires_grad_(False)
-            features = torch.from_numpy(np.stack([row.features[0] for row in rows]))  # (N, F)
+            # changed copies of a clip as well: they say what does not matter
+            features = torch.from_numpy(np.stack([view for row in rows for view in row.features]))  # (N, F)
+            copies = torch.tensor([len(row.features) for row in rows])
         else:
             clips = [middle(_samples(row)) for row in rows]
             features = torch.cat([features_of(net, clips[i : i + 16]) for i in range(0, len(clips), 16)])
+            copies = torch.ones(len(rows), dtype=torch.long)
         if not bool(net.classifier.weight.any()):
             net.standard.learn(features)
         with torch.no_grad():
             x = net.standard(features)
-        y = torch.tensor([row.label for row in rows])
-        before = net.classifier.weight.detach().clone()
-        weight = before.clone().requires_grad_(True)
-        bias = net.classifier.bias.detach().clone().requires_grad_(True)
-        optimizer = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
-
-        def closure() -> Tensor:
-            optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(x @ weight.T + bias, y) + RIDGE * (weight - before).square().sum()
-            torch.autograd.backward(loss)
-            return loss
-
-        with torch.inference_mode(False), torch.enable_grad():
-            optimizer.step(closure)  # type: ignore[no-untyped-call]  # torch gives it no types
+        y = torch.tensor([row.label for row in rows]).repeat_interleave(copies)
+        weight, bias = _fitted(x, y, net.classifier.weight.detach(), net.classifier.bias.detach())
+        if self.cross_fits(rows):
+            groups = torch.tensor([row.group for row in rows]).repeat_interleave(copies)
+            first = copies.cumsum(0) - copies  # the clips as they are
+            net.crossed = _crossed(x, y, groups, first, net.classifier.weight.detach(), net.classifier.bias.detach())
         with torch.no_grad():
             net.classifier.weight.copy_(weight)
             net.classifier.bias.copy_(bias)
         net.train(was)
+
+    def cross_fits(self, rows: Sequence[SentimentRow]) -> bool:
+        """Whether there are speakers enough to judge a head by those it has not heard."""
+        return len({row.group for row in rows}) >= PARTS and all(row.group >= 0 for row in rows)
 
     def conclude(self, net: EmotionNet, rows: Sequence[SentimentRow]) -> None:
         """Nothing: the steps are all there is."""
@@ -190,12 +198,48 @@ class SentimentTask:
     def calibrate(
         self, net: EmotionNet, outputs: Sequence[NDArray[np.float32]], rows: Sequence[SentimentRow]
     ) -> Calibration:
-        logits = np.stack(outputs)
-        target = np.eye(logits.shape[1], dtype=np.float32)[[row.label for row in rows]]
+        if rows:
+            logits, labels = np.stack(outputs), np.array([row.label for row in rows])
+        else:
+            assert net.crossed is not None  # noqa: S101 - a run without validation rows is one that cross-fits
+            logits, labels = net.crossed
+        target = np.eye(logits.shape[1], dtype=np.float32)[labels]
         temperature = fit_temperature(logits, target)
         scores = torch.softmax(torch.from_numpy(logits) / temperature, dim=1).numpy()
         right = (logits.argmax(axis=1) == target.argmax(axis=1)).astype(np.float32)
         return replace(fit_threshold(scores.max(axis=1), right, floor=LEAST_SURE), temperature=temperature)
+
+
+def _fitted(x: Tensor, y: Tensor, before: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights (K, F) and biases (K,) of features x (N, F) for labels y (N,), near those that there were before."""
+    weight, bias = before.clone().requires_grad_(True), bias.clone().requires_grad_(True)
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(x @ weight.T + bias, y) + RIDGE * (weight - before).square().sum()
+        torch.autograd.backward(loss)
+        return loss
+
+    with torch.inference_mode(False), torch.enable_grad():
+        optimizer.step(closure)  # type: ignore[no-untyped-call]  # torch gives it no types
+    return weight.detach(), bias.detach()
+
+
+def _crossed(
+    x: Tensor, y: Tensor, groups: Tensor, first: Tensor, weight: Tensor, bias: Tensor
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Logits (N, K) of the clips at ``first``, each by a head that never heard its speaker, and their labels (N,)."""
+    speakers = sorted(set(groups.tolist()))
+    part = torch.empty(speakers[-1] + 1, dtype=torch.long)
+    part[speakers] = torch.arange(len(speakers)) % PARTS
+    logits = torch.empty(len(first), len(bias))
+    for number in range(PARTS):
+        held = part[groups] == number
+        there, offset = _fitted(x[~held], y[~held], weight, bias)
+        some = held[first]
+        logits[some] = x[first[some]] @ there.T + offset
+    return logits.numpy(), y[first].numpy()
 
 
 def _samples(row: SentimentRow) -> Tensor:

@@ -65,7 +65,8 @@ def calibrated(plan: Plan, task: Task[Any, Any], prepared: Prepared, net: nn.Mod
     if same is not None and not before.data:
         before = dataclasses.replace(before, data=f"other data, for {same.name}, which this run started from")
     config = dataclasses.replace(prepared.config, card=card_text(plan, prepared), calibration=before)
-    if not prepared.validation or (same is not None and len(prepared.validation) < FEWEST):
+    few = len(prepared.train if prepared.crossed else prepared.validation)
+    if not few or (same is not None and few < FEWEST):
         return config
     outputs = run_outputs(
         task,

@@ -217,6 +217,12 @@ def prepare(plan: Plan, *, say: Say, record: Record | None = None) -> Ready:
     if not prepared.train:
         raise MmdemoError("There is nothing to learn from", f"{sources.train.name} gave no usable rows")
     _check_parts(plan, prepared)
+    if prepared.crossed and settings.epochs:
+        raise MmdemoError(
+            "data.cross_fit is for a head that is fitted at once",
+            f"train.epochs is {settings.epochs:g}, and no speaker would be left to choose an epoch by",
+            "Set train.epochs to 0, or data.cross_fit to false",
+        )
     if plan.teacher is not None:
         prepared = teach(
             plan.task,

@@ -80,6 +80,7 @@ class Prepared:
     ``data`` names what was learned from; ``constants`` are values for buffers of the network, by name: known
     beforehand, carried along, not learned. ``ships`` is the checkpoint's configuration where it holds less than what
     was trained; ``beside`` are parts, by folder name, that are written next to it with their cards if they are missing.
+    ``crossed`` says that nothing is set aside, because the task judges itself by parts that it leaves out.
     """
 
     train: Sequence[Any]
@@ -88,6 +89,7 @@ class Prepared:
     constants: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     data: str = ""
     ships: CheckpointConfig | None = None
+    crossed: bool = False
     beside: Mapping[str, tuple[TextPart, CardText]] = field(default_factory=dict)
 
 

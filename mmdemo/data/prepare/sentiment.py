@@ -18,15 +18,17 @@ from mmdemo.data.pictures import Say
 from mmdemo.data.prepare.bases import Bases, Net, Prepared, Sources, chosen_options, net_settings
 from mmdemo.data.read import Example
 from mmdemo.nets.speech import EmotionNet, SpeechConfig
-from mmdemo.tasks.sentiment import SentimentRow, SentimentTask
+from mmdemo.tasks.sentiment import PARTS, SentimentRow, SentimentTask
 
 
 def prepare_sentiment(sources: Sources, bases: Bases, net: Net, say: Say | None) -> Prepared:
     """A row per clip that holds speech, prepared as in serving; the largest corpus may be repeated.
 
     Where the encoder stays as it is, rows bring what it hears of the clip, and of ``views`` changed ones in training.
+    With ``cross_fit`` nobody is set aside to choose by: a head that is fitted at once is calibrated by heads fitted
+    without some of the speakers (tasks.sentiment.SentimentTask.warm_up).
     """
-    options = chosen_options(sources.options, repeat_largest=1, views=0)
+    options = chosen_options(sources.options, repeat_largest=1, views=0, cross_fit=False)
     if options["views"] < 0:
         raise MmdemoError("data.views must not be below 0", f"it is {options['views']}")
     there = {e.label for e in sources.train.examples if e.label}
@@ -40,15 +42,24 @@ def prepare_sentiment(sources: Sources, bases: Bases, net: Net, say: Say | None)
     net_settings(SpeechConfig, config.net)
     listener = _listener(config, bases) if sources.tune.frozen_encoder else None
 
+    everything = (*sources.train.examples, *sources.validation.examples)
+    speakers = {name: i for i, name in enumerate(sorted({e.group for e in everything if e.group}))}
+
     def rows(examples: Sequence[Example], learning: bool) -> list[SentimentRow]:
-        told = [(e.file, index[e.label]) for e in examples if e.file is not None and e.label]
-        found = clips.clips([file for file, _ in told], say=say)
+        told = [
+            (e.file, index[e.label], speakers.get(e.group or "", -1))
+            for e in examples
+            if e.file is not None and e.label
+        ]
+        found = clips.clips([file for file, _, _ in told], say=say)
         heard: Mapping[Path, tuple[NDArray[np.float32], ...]] = {}
         if listener is not None:
             heard = clips.features(found, listener, views=int(options["views"]) if learning else 0, say=say)
         return [
-            SentimentRow(samples=found[file], label=label, learning=learning, features=heard.get(file, ()))
-            for file, label in told
+            SentimentRow(
+                samples=found[file], label=label, learning=learning, features=heard.get(file, ()), group=speaker
+            )
+            for file, label, speaker in told
             if file in found
         ]
 
@@ -57,6 +68,15 @@ def prepare_sentiment(sources: Sources, bases: Bases, net: Net, say: Say | None)
     largest = corpora.most_common(1)[0][0] if corpora else None
     often = [e for e in sources.train.examples if e.file is not None and e.file.parent == largest]
     train = rows(sources.train.examples, True) + rows(often, True) * (int(options["repeat_largest"]) - 1)
+    if options["cross_fit"]:
+        train += rows(sources.validation.examples, True)
+        if not SentimentTask().cross_fits(train):
+            raise MmdemoError(
+                "There are too few speakers for data.cross_fit",
+                f"the data name {len({row.group for row in train} - {-1})} and {PARTS} are needed",
+                "Leave it at false",
+            )
+        return Prepared(train=train, validation=[], config=config, crossed=True)
     return Prepared(train=train, validation=rows(sources.validation.examples, False), config=config)
 
 

@@ -16,6 +16,7 @@ from mmdemo.tasks.ask import MOST_QUESTIONS, Asked, AskRow, learn_answers
 from mmdemo.tasks.base import HEAD, LossSettings
 from mmdemo.tasks.caption import SPECIAL_NAMES, CaptionRow, CaptionTask, decode, encode, learn_words, references
 from mmdemo.tasks.pictures import jittered
+from mmdemo.tasks.sentiment import SentimentRow
 from mmdemo.tasks.tune import Tune, freeze
 from tests.unit.tasks.made import CONFIGS, COUNT, ROWS, ask_rows, caption_rows, vision_rows
 
@@ -197,6 +198,28 @@ def test_eight_rows() -> None:
     assert all(len(make()) == COUNT for make in ROWS.values())
 
 
+def test_each_kind_of_question_gets_a_temperature_of_its_own() -> None:
+    random = np.random.default_rng(0)
+    rows, outputs = [], []
+    for text, spread in (("Is it new?", 8.0), ("What is it?", 1.0), ("How many are there?", 3.0)):
+        chance = random.normal(size=(200, 4)).astype(np.float32)
+        truth = (chance + random.gumbel(size=chance.shape)).argmax(1)  # as likely as softmax(chance) says
+        for answer in truth:
+            asked = Asked(
+                tokens=np.zeros((2, 12), np.float16), target={int(answer): 1.0}, right={int(answer): 1.0}, question=text
+            )
+            rows.append(AskRow(views=ask_rows()[0].views, questions=(asked,), learning=False))
+        outputs += list(spread * chance[:, None])
+    net = TASKS["ask"].build(CONFIGS["ask"])
+    found = TASKS["ask"].calibrate(net, outputs, rows)
+    assert found.yes_no == pytest.approx(5.0, rel=0.05)  # the most that is looked for
+    assert found.temperature == pytest.approx(1.0, rel=0.25)
+    assert found.number == pytest.approx(3.0, rel=0.25)
+    few = TASKS["ask"].calibrate(net, outputs[195:], rows[195:])
+    assert few.yes_no == 0.0
+    assert few.temperature_of("yes/no") == few.temperature
+
+
 # ---------------------------------------------------------------- reward
 
 
@@ -258,3 +281,59 @@ def test_pictures_are_changed_only_while_they_are_learned_from() -> None:
 
 def test_a_jittered_picture_is_seen_as_large_as_it_will_be() -> None:
     assert jittered(np.zeros((256, 256, 3), np.uint8)).shape == (224, 224, 3)
+
+
+# ---------------------------------------------------------------- sentiment
+
+
+def heard_rows(speakers: int = 8) -> list[SentimentRow]:
+    """Clips of several speakers as features: a label each in one dimension, a speaker's own colour in another."""
+    random = np.random.default_rng(0)
+    width = TASKS["sentiment"].build(CONFIGS["sentiment"]).pooling.features
+    rows = []
+    for i in range(speakers * 6):
+        views = random.normal(size=(3, width)).astype(np.float32)
+        views[:, i % 3] += 3.0
+        views[:, 3 + i // 6] += 10.0
+        silence = np.zeros(400, np.float32)
+        rows.append(SentimentRow(samples=silence, label=i % 3, learning=True, features=tuple(views), group=i // 6))
+    return rows
+
+
+def test_a_head_fitted_on_all_speakers_is_calibrated_by_those_it_has_not_heard() -> None:
+    task, rows = TASKS["sentiment"], heard_rows()
+    net = task.build(CONFIGS["sentiment"])
+    task.warm_up(net, rows)
+    assert net.crossed is not None
+    logits, labels = net.crossed
+    assert logits.shape == (len(rows), 3)
+    assert labels.tolist() == [row.label for row in rows]
+    with torch.inference_mode():
+        heard = net.eval().judge(torch.from_numpy(np.stack([row.features[0] for row in rows]))).numpy()
+    assert (heard.argmax(1) == labels).all()
+    assert 0.5 < (logits.argmax(1) == labels).mean() < 1.0  # whom it knows it tells better
+    sure = task.calibrate(net, [], [])
+    assert sure.temperature > 0
+    assert sure.right >= 0.8
+
+
+def test_changed_copies_of_a_clip_are_fitted_too() -> None:
+    task, rows = TASKS["sentiment"], heard_rows()
+    found = []
+    for some in (rows, [replace(row, features=row.features[:1]) for row in rows]):
+        net = task.build(CONFIGS["sentiment"])
+        task.warm_up(net, some)
+        found.append(net.classifier.weight.detach().clone())
+    assert not torch.allclose(*found)
+    features = np.concatenate([np.stack(row.features) for row in rows])
+    net = task.build(CONFIGS["sentiment"])
+    task.warm_up(net, rows)
+    np.testing.assert_allclose(net.standard.mean.numpy(), features.mean(0), atol=1e-4)
+
+
+@pytest.mark.parametrize("change", [{"group": -1}, {"group": 0}])
+def test_without_speakers_enough_nothing_is_crossed(change: dict[str, int]) -> None:
+    task = TASKS["sentiment"]
+    net = task.build(CONFIGS["sentiment"])
+    task.warm_up(net, [replace(row, **change) for row in heard_rows()])
+    assert net.crossed is None
