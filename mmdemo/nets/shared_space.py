@@ -19,7 +19,8 @@ from torch.nn import functional as F
 class ClassifyConfig:
     """Settings of :class:`TextSpace`; ``classes``, ``bank`` and ``own`` count the words whose vectors it carries.
 
-    ``text_hidden`` is the hidden width of :class:`Said`, 0 for none.
+    ``text_hidden`` is the hidden width of :class:`Said`, 0 for none; ``known_share`` the weight in training with which
+    pictures are put beside the names of what the ImageNet head sees in them.
     """
 
     channels: int = 1280
@@ -27,6 +28,7 @@ class ClassifyConfig:
     text_width: int = 384
     dropout: float = 0.2
     text_hidden: int = 0
+    known_share: float = 0.0
     classes: int = 1000
     bank: int = 2000
     own: int = 0

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmdemo.core.config import Calibration, CheckpointConfig, from_mapping
-from mmdemo.nets.losses import clip_loss, distillation
+from mmdemo.nets.losses import clip_loss, distillation, soft_cross_entropy
 from mmdemo.nets.shared_space import SPREAD, ClassifyConfig, TextSpace, heights, known_vector, placed
 from mmdemo.nets.vision import pool
 from mmdemo.tasks.base import HEAD, PLAIN, Batch, LossSettings, fit_threshold
@@ -53,7 +53,8 @@ class ClassifyRow:
         trials: Only on validation rows.
         own: Index of its label among the classes of somebody's own; -1 has none.
         known_weight: Share of what the ImageNet head knows in the sum of both opinions.
-        imagenet: fp16 (1000,) ImageNet logits of the untuned trunk, where the trunk is trained along or ``own`` is set.
+        imagenet: fp16 (1000,) ImageNet logits of the untuned trunk, where the trunk is trained along, ``own`` is set or
+            the names of what the ImageNet head sees are learned (nets.shared_space.ClassifyConfig.known_share).
         soft: fp16 (E,), where a teacher puts the upright picture, times its scale.
         placed: fp32 (E,) each, where that teacher puts the texts; they stay where they are if it moves none.
         file: The picture, by which a teacher finds it.
@@ -173,6 +174,8 @@ class ClassifyTask:
         if group is not None:
             texts = texts.detach()  # the names of a few classes say too little to move all sentences by
         loss = clip_loss(pictures, texts, net.log_scale, group, smoothing=how.smoothing)
+        if net.config.known_share and group is None and "imagenet" in batch:
+            loss = loss + net.config.known_share * self._known(net, pictures, batch["imagenet"])
         if not listens(batch, how):
             return loss
         with torch.autocast(pictures.device.type, enabled=False):  # as in clip_loss
@@ -183,6 +186,12 @@ class ClassifyTask:
             for mine, theirs in ((logits, wanted), (logits.T, wanted.T))
         )
         return (1 - how.teacher_share) * loss + how.teacher_share * taught / 2
+
+    def _known(self, net: TextSpace, pictures: Tensor, imagenet: Tensor) -> Tensor:
+        """Cross-entropy of the nearest class names against what the ImageNet head says: words that no caption has."""
+        with torch.autocast(pictures.device.type, enabled=False):  # as in clip_loss
+            logits = pictures.float() @ net.place(net.names).float().T * net.log_scale.exp().clamp(max=100.0)  # (B, N)
+            return soft_cross_entropy(logits, imagenet.float().softmax(dim=1))
 
     def items(self, net: TextSpace, batch: Batch) -> Tensor:
         return torch.tensor(float(len(batch["text"])))

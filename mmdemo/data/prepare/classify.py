@@ -70,9 +70,11 @@ def prepare_classify(sources: Sources, bases: Bases, net: Net, say: Say | None) 
     place = {_alike(label): i for i, label in enumerate(classes)}
     own = {e.file: place[_alike(e.label)] for e in everything if e.file in groups and _alike(e.label) in place}
 
+    needs_known = bool(bases.net(net).get("known_share")) or not sources.tune.frozen_encoder
+
     def rows(found: Mapping[Path, tuple[str, ...]], views: Views) -> dict[Path, ClassifyRow]:
         seen = pictures.seen(found, vision, tune=sources.tune, views=views, pooled=True, say=say)
-        asked = [file for file in found if file in own] if sources.tune.frozen_encoder else list(found)
+        asked = list(found) if needs_known else [file for file in found if file in own]
         known = pictures.imagenet(asked, vision, say=say) if asked else {}
         return {
             file: ClassifyRow(

@@ -76,6 +76,26 @@ def test_names_alone_do_not_move_sentences() -> None:
     assert any(p.grad is not None and bool(p.grad.any()) for p in net.texts.parameters())
 
 
+def test_pictures_are_put_beside_the_names_of_what_is_known_of_them() -> None:
+    task, seen = ClassifyTask(), np.zeros(8, np.float16)
+    seen[3] = 20  # all are of one class, whatever is said of them
+    rows = [replace(row, group=-1, own=-1, imagenet=seen) for row in made_rows()]
+    nearest = []
+    for share in (0.0, 1.0):
+        net = made_net(own=0)
+        net.config = replace(net.config, known_share=share)
+        optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
+        for _ in range(40):
+            loss = task.loss(net.train(), task.collate(rows))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        vectors = np.stack(task.outputs(net.eval().requires_grad_(False), task.collate(rows)))
+        nearest.append(((vectors @ net.names.numpy().T).argmax(1) == 3).mean())
+    assert nearest[0] < 0.5
+    assert nearest[1] > 0.9
+
+
 def test_nothing_but_the_own_classes_changes() -> None:
     net = made_net()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
