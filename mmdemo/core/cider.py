@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 Words = tuple[int, ...]
 
@@ -32,10 +33,13 @@ class Cider:
     """
 
     def __init__(self, captions: Sequence[Sequence[Words]]) -> None:
-        self._pictures = Counter(
-            gram for said in captions for gram in {gram for words in said for gram in n_grams(words)}
-        )
+        self._captions = captions
         self._log_count = math.log(max(1, len(captions)))
+
+    @cached_property
+    def _pictures(self) -> Counter[Words]:
+        """In how many pictures' captions each n-gram is; not counted before somebody asks."""
+        return Counter(gram for said in self._captions for gram in {gram for words in said for gram in n_grams(words)})
 
     def _vector(self, words: Words) -> tuple[list[dict[Words, float]], list[float]]:
         """tf-idf by order of the n-grams, and the norms."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mmdemo.core.config import Scalar
@@ -49,6 +50,14 @@ def make_sources(
     for refusal in parts.refusals:
         raise refusal
     sources = Sources(train=parts.train, validation=parts.validation, seed=seed, options=options, tune=tune)
+    if options.get("cross_fit"):  # nobody is set aside to choose by, whoever set it aside
+        everyone = (*parts.train.examples, *parts.validation.examples)
+        sources = replace(
+            sources,
+            train=replace(parts.train, examples=everyone),
+            validation=replace(parts.validation, examples=()),
+        )
+        return sources, parts.test
     # a part that was taken from the same data to choose by says too little to be reported
     given = parts.validation if "validation" not in parts.made else parts.test
     return sources, parts.test if parts.test.examples else given

@@ -29,6 +29,9 @@ OWN_SETTINGS = frozenset({CLASSES, MADE_FROM})
 OWN = "own"
 """Setting of Classify's network: classes of somebody's own, whose vectors are ``said + moved``."""
 
+KNOWN_SHARE = "known_share"
+"""Setting of Classify's network that only its training knows."""
+
 GROWN = ("said", "moved")
 
 STATISTICS = ("running_mean", "running_var")
@@ -197,8 +200,8 @@ def _difference(one: CheckpointConfig, other: CheckpointConfig) -> str:
     """The first thing in which two configurations differ that a mixture needs alike; "" where there is none."""
     if one.task != other.task:
         return f"one was made for {one.task}, the other for {other.task}"
-    for key in sorted((one.net.keys() | other.net.keys()) - {OWN}):
-        if one.net.get(key) != other.net.get(key):
+    for key in sorted((one.net.keys() | other.net.keys()) - {OWN, KNOWN_SHARE}):
+        if (one.net.get(key) or 0) != (other.net.get(key) or 0):  # what an older checkpoint does not name is off
             return f"net.{key} is {one.net.get(key)} and {other.net.get(key)}"
     if one.labels != other.labels:
         for place, (mine, theirs) in enumerate(zip(one.labels, other.labels, strict=False)):

@@ -73,7 +73,9 @@ class ReadyModel(ABC):
     def _tensors(self) -> Iterable[Tensor]:
         """Every tensor of the networks, those of shared parts too."""
         for value in vars(self).values():
-            if isinstance(value, torch.nn.Module):
+            if isinstance(value, Tensor):
+                yield value
+            elif isinstance(value, torch.nn.Module):
                 yield from value.state_dict().values()
             elif isinstance(value, PictureEncoder):
                 yield from value.vision.trunk.state_dict().values()
@@ -84,7 +86,7 @@ class ReadyModel(ABC):
     def release(self) -> None:
         self._released = True
         for name, value in list(vars(self).items()):
-            if isinstance(value, torch.nn.Module) or name in {"text", "pictures"}:
+            if isinstance(value, torch.nn.Module | Tensor) or name in {"text", "pictures"}:
                 setattr(self, name, None)
         if self.device == "cuda":
             torch.cuda.empty_cache()

@@ -215,11 +215,11 @@ def sample(decoder: CaptionDecoder, memory: Keys, *, longest: int, greedy: bool 
 
     Args:
         memory: Keys for B sequences.
-        longest: Most words.
+        longest: Most words, END counted.
         greedy: The likeliest word each time, and no chance.
 
     Returns:
-        int (B, T), T at most ``longest`` + 1: words, then END, then PAD. Captions that did not end have no END.
+        int (B, T), T at most ``longest``: words, then END, then PAD. Captions that did not end have no END.
     """
     device, count = decoder.bias.device, memory[0][0].shape[0]
     words, past = torch.full((count, 1), START, device=device), None

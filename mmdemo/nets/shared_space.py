@@ -33,6 +33,10 @@ class ClassifyConfig:
     bank: int = 2000
     own: int = 0
 
+    def __post_init__(self) -> None:
+        if self.text_hidden < 0 or self.known_share < 0:
+            raise ValueError("text_hidden and known_share must not be below 0")
+
 
 class Said(nn.Module):
     """Sentence vectors moved to where pictures can meet them: t → unit(t + MLP(t)), at first not at all.

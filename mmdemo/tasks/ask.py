@@ -183,7 +183,7 @@ class AskTask:
         kinds = np.array([question_kind(question.question) for question in asked])
 
         def fitted(kind: str, otherwise: float) -> float:
-            some = kinds == kind
+            some = (kinds == kind) & (target.sum(axis=1) > 0)  # what nobody knows the answer to says nothing of it
             return fit_temperature(logits[some], target[some]) if some.sum() >= LEAST_OF_A_KIND else otherwise
 
         found = Calibration(

@@ -112,12 +112,14 @@ class Task(Protocol[Net, Row]):
 def fit_temperature(logits: NDArray[np.float32], target: NDArray[np.float32]) -> float:
     """The temperature in [0.3, 5] that minimises the cross-entropy of ``target`` (N, K) under softmax(logits / T).
 
+    1 where nothing can be said of it: no target, or logits that are no numbers.
+
     Guo et al. 2017, "On Calibration of Modern Neural Networks", https://arxiv.org/abs/1706.04599.
     """
     x, y = torch.from_numpy(logits).double(), torch.from_numpy(target).double()
     grid = torch.logspace(-0.52, 0.7, 80, dtype=torch.double)
     losses = torch.stack([-(y * torch.log_softmax(x / t, dim=1)).sum(dim=1).mean() for t in grid])
-    return float(grid[losses.argmin()])
+    return float(grid[losses.argmin()]) if bool(y.any()) and bool(losses.isfinite().all()) else 1.0
 
 
 def fit_threshold(

@@ -37,8 +37,8 @@ CALIBRATED = 200
 SAMPLES = 5
 """Captions that are drawn of each picture, each judged against the others."""
 
-LONGEST = 20
-"""Words of a drawn caption."""
+LONGEST = 21
+"""Words of a drawn caption, END counted."""
 
 SPECIAL_NAMES = ("<start>", "<end>", "<unknown>", "<pad>")
 

@@ -170,12 +170,14 @@ class ClassifyTask:
 
     def loss(self, net: TextSpace, batch: Batch, how: LossSettings = PLAIN) -> Tensor:
         pictures, group = net(batch["pooled"]), batch.get("group")
-        texts = net.place(batch["text"])
-        if group is not None:
-            texts = texts.detach()  # the names of a few classes say too little to move all sentences by
+        texts, single = net.place(batch["text"]), torch.ones(len(pictures), dtype=torch.bool, device=pictures.device)
+        if group is not None:  # the names of a few classes say too little to move all sentences by
+            single = group < 0
+            # without any gradient, or else their decay would move them
+            texts = torch.where(single[:, None], texts, texts.detach()) if bool(single.any()) else texts.detach()
         loss = clip_loss(pictures, texts, net.log_scale, group, smoothing=how.smoothing)
-        if net.config.known_share and group is None and "imagenet" in batch:
-            loss = loss + net.config.known_share * self._known(net, pictures, batch["imagenet"])
+        if net.config.known_share and "imagenet" in batch and bool(single.any()):
+            loss = loss + net.config.known_share * self._known(net, pictures[single], batch["imagenet"][single])
         if not listens(batch, how):
             return loss
         with torch.autocast(pictures.device.type, enabled=False):  # as in clip_loss

@@ -82,8 +82,8 @@ class SentimentTask:
     def warm_up(self, net: EmotionNet, rows: Sequence[SentimentRow]) -> None:
         """Fit the head on the encoder as it is, exactly: logistic regression on standardised features.
 
-        Where the rows name :data:`PARTS` speakers, what heads fitted without a clip's speaker say of it is kept as
-        ``net.crossed``: by that a head is calibrated for which no speaker was set aside.
+        Where the rows name :data:`PARTS` speakers (data.prepare names them where nobody is set aside), what heads
+        fitted without a clip's speaker say of it is kept as ``net.crossed``: by that the head is calibrated.
 
         The penalty is on the distance from the weights that the head comes with. Those of a new one are 0, so this is
         ridge regression; one that goes on from a base keeps what the new data are silent on.
@@ -207,7 +207,8 @@ class SentimentTask:
         temperature = fit_temperature(logits, target)
         scores = torch.softmax(torch.from_numpy(logits) / temperature, dim=1).numpy()
         right = (logits.argmax(axis=1) == target.argmax(axis=1)).astype(np.float32)
-        return replace(fit_threshold(scores.max(axis=1), right, floor=LEAST_SURE), temperature=temperature)
+        said = "" if rows else "clips of speakers whom each of several heads had not heard"
+        return replace(fit_threshold(scores.max(axis=1), right, floor=LEAST_SURE, data=said), temperature=temperature)
 
 
 def _fitted(x: Tensor, y: Tensor, before: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from mmdemo.core.words import nearest_name
 from mmdemo.train import processes
 from mmdemo.train.curves import draw
 from mmdemo.train.loop import StepTrainer
-from mmdemo.train.precision import run_outputs
+from mmdemo.train.precision import run_outputs, still
 from mmdemo.train.record import NOT_FIGURES, STATES, Event, Progress, Record, best_epochs
 from mmdemo.train.state import chance, newest_state, step_of
 
@@ -163,7 +163,8 @@ class Recorder(TrainerCallback):
             device=next(self.net.parameters()).device,
             precision=self.precision,
         )
-        found = self.task.score(self.net, outputs, self.validation)
+        with still(self.net):
+            found = self.task.score(self.net, outputs, self.validation)
         if self.metric not in found:
             near = nearest_name(self.metric, sorted(found))
             raise MmdemoError(

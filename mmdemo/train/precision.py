@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,18 @@ def pick_precision(wanted: str, device: str) -> str:
     return "fp32"
 
 
+@contextlib.contextmanager
+def still(net: nn.Module) -> Iterator[None]:
+    """In evaluation mode, and torch's generator left as it was: looking at a network does not change its training."""
+    was, chance = net.training, torch.get_rng_state()
+    net.eval()
+    try:
+        yield
+    finally:
+        net.train(was)
+        torch.set_rng_state(chance)
+
+
 def run_outputs(
     task: Task[Any, Any],
     net: nn.Module,
@@ -46,23 +59,17 @@ def run_outputs(
     precision: str = "fp32",
 ) -> list[NDArray[np.float32]]:
     """The network's outputs for all rows, in order, in evaluation mode; leaves torch's generator as it was."""
-    was, chance = net.training, torch.get_rng_state()
-    net.eval()
     found: list[NDArray[np.float32]] = []
     cast = torch.autocast(device.type, dtype=DTYPES.get(precision), enabled=precision in DTYPES)
-    try:
-        with torch.inference_mode(), cast:
-            while len(found) < len(rows):
-                batch = task.collate(rows[len(found) : len(found) + batch_size])
-                try:
-                    found += task.outputs(net, {name: tensor.to(device) for name, tensor in batch.items()})
-                except (RuntimeError, MemoryError) as error:
-                    if not out_of_memory(error) or batch_size == 1:
-                        raise
-                    batch_size = math.ceil(batch_size / 2)
-    finally:
-        net.train(was)
-        torch.set_rng_state(chance)
+    with still(net), torch.inference_mode(), cast:
+        while len(found) < len(rows):
+            batch = task.collate(rows[len(found) : len(found) + batch_size])
+            try:
+                found += task.outputs(net, {name: tensor.to(device) for name, tensor in batch.items()})
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error) or batch_size == 1:
+                    raise
+                batch_size = math.ceil(batch_size / 2)
     return found
 
 

@@ -22,7 +22,7 @@ from mmdemo.models import checkpoint, parts, probe, registry
 from mmdemo.models.loading import read
 from mmdemo.tasks.base import Task
 from mmdemo.train.plan import Plan, default_config, read_replaced, same_task
-from mmdemo.train.precision import run_outputs
+from mmdemo.train.precision import run_outputs, still
 from mmdemo.train.record import Record
 
 FEWEST = 30
@@ -75,7 +75,8 @@ def calibrated(plan: Plan, task: Task[Any, Any], prepared: Prepared, net: nn.Mod
         batch_size=plan.config.train.batch_size,
         device=torch.device(plan.device),
     )
-    found = task.calibrate(net, outputs, prepared.validation)
+    with still(net):
+        found = task.calibrate(net, outputs, prepared.validation)
     return config if found == Calibration() else dataclasses.replace(config, calibration=found)
 
 

@@ -171,6 +171,12 @@ def prepare(plan: Plan, *, say: Say, record: Record | None = None) -> Ready:
     """
     task, settings = TASKS[plan.task], plan.config.train
     precision = pick_precision(settings.precision, plan.device)
+    if plan.config.data.get("cross_fit") and settings.epochs:
+        raise MmdemoError(
+            "data.cross_fit is for a head that is fitted at once",
+            f"train.epochs is {settings.epochs:g}, and no speaker would be left to choose an epoch by",
+            "Set train.epochs to 0, or data.cross_fit to false",
+        )
     torch.manual_seed(settings.seed)
     bases = load_bases(
         plan.task,
@@ -217,12 +223,6 @@ def prepare(plan: Plan, *, say: Say, record: Record | None = None) -> Ready:
     if not prepared.train:
         raise MmdemoError("There is nothing to learn from", f"{sources.train.name} gave no usable rows")
     _check_parts(plan, prepared)
-    if prepared.crossed and settings.epochs:
-        raise MmdemoError(
-            "data.cross_fit is for a head that is fitted at once",
-            f"train.epochs is {settings.epochs:g}, and no speaker would be left to choose an epoch by",
-            "Set train.epochs to 0, or data.cross_fit to false",
-        )
     if plan.teacher is not None:
         prepared = teach(
             plan.task,

@@ -25,7 +25,7 @@ from mmdemo.train.average import Average
 from mmdemo.train.batches import Batches, steps_in
 from mmdemo.train.callbacks import STOPPED, Recorder
 from mmdemo.train.loop import PARTS, Lesson, StepTrainer, TooLarge
-from mmdemo.train.precision import out_of_memory, pick_precision, run_outputs
+from mmdemo.train.precision import out_of_memory, pick_precision, run_outputs, still
 from mmdemo.train.record import STATES, Record, best_epochs
 from mmdemo.train.settings import TrainSettings
 
@@ -322,7 +322,8 @@ def _without_steps(
     figures: dict[str, float] = {}
     if validation:
         outputs = run_outputs(task, net, validation, batch_size=settings.batch_size, device=torch.device(device))
-        figures = task.score(net, outputs, validation)
+        with still(net):
+            figures = task.score(net, outputs, validation)
     record.event(step=0, epoch=0, **figures)
     record.say(
         "train.epochs is 0, so no setting of gradient descent counts: "

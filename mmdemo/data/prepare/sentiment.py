@@ -43,7 +43,8 @@ def prepare_sentiment(sources: Sources, bases: Bases, net: Net, say: Say | None)
     listener = _listener(config, bases) if sources.tune.frozen_encoder else None
 
     everything = (*sources.train.examples, *sources.validation.examples)
-    speakers = {name: i for i, name in enumerate(sorted({e.group for e in everything if e.group}))}
+    names = sorted({e.group for e in everything if e.group}) if options["cross_fit"] else []
+    speakers = {name: i for i, name in enumerate(names)}
 
     def rows(examples: Sequence[Example], learning: bool) -> list[SentimentRow]:
         told = [
@@ -69,13 +70,11 @@ def prepare_sentiment(sources: Sources, bases: Bases, net: Net, say: Say | None)
     often = [e for e in sources.train.examples if e.file is not None and e.file.parent == largest]
     train = rows(sources.train.examples, True) + rows(often, True) * (int(options["repeat_largest"]) - 1)
     if options["cross_fit"]:
-        train += rows(sources.validation.examples, True)
         if not SentimentTask().cross_fits(train):
-            raise MmdemoError(
-                "There are too few speakers for data.cross_fit",
-                f"the data name {len({row.group for row in train} - {-1})} and {PARTS} are needed",
-                "Leave it at false",
-            )
+            unnamed = sum(row.group < 0 for row in train)
+            why = f"the data name {len({row.group for row in train} - {-1})} and {PARTS} are needed"
+            why = f"of {unnamed} clips no speaker is named" if unnamed else why
+            raise MmdemoError("data.cross_fit needs speakers", why, "Leave it at false")
         return Prepared(train=train, validation=[], config=config, crossed=True)
     return Prepared(train=train, validation=rows(sources.validation.examples, False), config=config)
 

@@ -125,6 +125,15 @@ def test_where_validation_is_given_it_is_also_what_is_measured(tmp_path: Path) -
     assert held.examples == sources.validation.examples
 
 
+def test_with_cross_fitting_a_validation_part_is_learned_from_and_never_measured_on(tmp_path: Path) -> None:
+    write_classes(tmp_path / "set" / "train", ["cup", "hat"], 12)
+    for number, label in enumerate(("cup", "hat")):
+        write_picture(tmp_path / "set" / "validation" / label / "1.png", 50_000 + number)
+    sources, held = make_sources("classify", [tmp_path / "set"], options={"cross_fit": True}, tune=Tune())
+    assert (len(sources.train.examples), len(sources.validation.examples)) == (26, 0)
+    assert held.examples == ()
+
+
 def test_a_split_column(tmp_path: Path) -> None:
     rows = [
         {"path": write_picture(tmp_path / f"{n}.png", n).name, "label": "ab"[n % 2], "split": ("train", "test")[n > 5]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -103,8 +104,8 @@ def test_speech_rows_bring_features_where_the_encoder_stays(tmp_path: Path) -> N
     shape = {"width": 16, "heads": 2, "layers": 1, "inner": 32, "mel_bins": 20, "pooling": 4}
     speech = SpeechEncoder(width=16, heads=2, layers=2, inner=32, mel_bins=20)
 
-    def rows(tune: str, bases: Bases, net: dict[str, int] = shape) -> Prepared:
-        options = {"views": 2}
+    def rows(tune: str, bases: Bases, net: dict[str, int] = shape, **more: bool) -> Prepared:
+        options = {"views": 2, **more}
         sources = Sources(train=data, validation=data, options=options, tune=Tune.parse(tune))
         return PREPARE["sentiment"](sources, bases, net, None)
 
@@ -122,3 +123,14 @@ def test_speech_rows_bring_features_where_the_encoder_stays(tmp_path: Path) -> N
     assert not np.array_equal(own.train[0].features[0], head.train[0].features[0])
     with pytest.raises(MmdemoError, match=r"base does not fit the network.*distil a speech encoder first"):
         rows("head", Bases(speech=speech), {**shape, "width": 32})
+
+    crossed = rows("head", Bases(speech=speech), cross_fit=True)
+    assert (crossed.crossed, list(crossed.validation)) == (True, [])
+    assert [row.group for row in crossed.train] == [0, 1, 2, 3, 4, 5]
+    assert {row.group for row in head.train} == {-1}
+    data = replace(data, examples=data.examples[:5])
+    with pytest.raises(MmdemoError, match=r"the data name 5 and 6 are needed"):
+        rows("head", Bases(speech=speech), cross_fit=True)
+    data = replace(data, examples=(replace(data.examples[0], group=None), *data.examples[1:]))
+    with pytest.raises(MmdemoError, match=r"of 1 clips no speaker is named"):
+        rows("head", Bases(speech=speech), cross_fit=True)

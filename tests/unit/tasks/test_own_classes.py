@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from mmdemo.nets.shared_space import ClassifyConfig, TextSpace, heights, known_vector
 from mmdemo.tasks.classify import ClassifyRow, ClassifyTask
+from mmdemo.train.precision import still
 
 CHANNELS, WIDTH, CLASSES = 24, 16, 3
 
@@ -170,3 +171,29 @@ def test_trials_of_own_classes_calibrate_with_the_right_one_and_without_it() -> 
 
     assert found.right >= 0.8
     assert found.height > 0  # below it, no class fits
+
+
+def test_a_label_among_captions_leaves_the_captions_what_they_teach() -> None:
+    net, task = made_net(moving=True).train(), ClassifyTask()
+    assert net.texts is not None
+    rows = made_rows()
+    mixed = [replace(row, group=-1, own=-1) for row in rows[1:]] + rows[:1]
+    task.loss(net, task.collate(mixed)).backward()
+    assert any(p.grad is not None and bool(p.grad.any()) for p in net.texts.parameters())
+
+
+def test_scoring_in_a_training_draws_no_chance() -> None:
+    """Or a run that is resumed after it would go on otherwise than one that was not interrupted."""
+    rows, task = made_rows(), ClassifyTask()
+    seen: list[float] = []
+    for _ in range(2):
+        net = made_net(moving=True).train()
+        before = torch.get_rng_state()
+        with still(net):
+            outputs = [net(torch.from_numpy(row.views[0])[None])[0].detach().numpy() for row in rows]
+            seen.append(task.score(net, outputs, rows)["top1"])
+            task.calibrate(net, outputs, rows)
+            torch.randn(3)
+        assert torch.equal(torch.get_rng_state(), before)
+        assert net.training
+    assert seen[0] == seen[1]

@@ -337,3 +337,13 @@ def test_without_speakers_enough_nothing_is_crossed(change: dict[str, int]) -> N
     net = task.build(CONFIGS["sentiment"])
     task.warm_up(net, [replace(row, **change) for row in heard_rows()])
     assert net.crossed is None
+
+
+def test_nobody_knows_the_answers_of_a_kind() -> None:
+    net, random = TASKS["ask"].build(CONFIGS["ask"]), np.random.default_rng(0)
+    asked = Asked(tokens=np.zeros((2, 12), np.float16), target={}, right={}, question="How many are there?")
+    known = replace(asked, target={1: 1.0}, right={1: 1.0}, question="What is it?")
+    rows = [AskRow(views=ask_rows()[0].views, questions=(q,), learning=False) for q in [asked] * 60 + [known] * 60]
+    outputs = [random.normal(size=(1, 4)).astype(np.float32) for _ in rows]
+    assert TASKS["ask"].calibrate(net, outputs, rows).number == 0.0
+    assert TASKS["ask"].calibrate(net, outputs[:60], rows[:60]).temperature == 1.0

@@ -15,7 +15,7 @@ from mmdemo.train.settings import PRECISIONS, SCHEDULES, TrainSettings
 from mmdemo.ui.strings import TEXTS
 from mmdemo.ui.teach import settings as page
 
-ELSEWHERE = {"tune", "teacher_share", "teacher_temperature"}
+ELSEWHERE = {"tune", "self_critical", "teacher_share", "teacher_temperature"}
 """What has a control of its own, and what only says something with --teacher."""
 
 
