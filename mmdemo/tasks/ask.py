@@ -19,7 +19,7 @@ from mmdemo.core.words import NUMBER, OPEN, YES_NO, question_kind, tokenise_capt
 from mmdemo.nets.fusion import AskConfig, Fusion, build_fusion
 from mmdemo.nets.losses import soft_cross_entropy
 from mmdemo.nets.question import UNKNOWN_WORD
-from mmdemo.tasks.base import HEAD, PLAIN, Batch, LossSettings, fit_temperature, fit_threshold
+from mmdemo.tasks.base import HEAD, PLAIN, Batch, LossSettings, fit_confidence, fit_threshold
 from mmdemo.tasks.pictures import Look, at_cut, draw
 from mmdemo.tasks.soft import Soft, mixed, soft_batch
 
@@ -174,26 +174,21 @@ class AskTask:
 
     def calibrate(self, net: Fusion, outputs: Sequence[NDArray[np.float32]], rows: Sequence[AskRow]) -> Calibration:
         """Temperatures by the kind of question: many to which one says yes or no are a matter of taste."""
-        logits = np.concatenate(outputs)
-        target = np.zeros_like(logits)
-        asked = [question for row in rows for question in row.questions]
-        for i, question in enumerate(asked):
-            for answer, share in question.target.items():
-                target[i, answer] = share
-        kinds = np.array([question_kind(question.question) for question in asked])
+        logits, credit = np.concatenate(outputs), _credit(np.concatenate(outputs), rows)
+        kinds = np.array([question_kind(question.question) for row in rows for question in row.questions])
 
         def fitted(kind: str, otherwise: float) -> float:
-            some = (kinds == kind) & (target.sum(axis=1) > 0)  # what nobody knows the answer to says nothing of it
-            return fit_temperature(logits[some], target[some]) if some.sum() >= LEAST_OF_A_KIND else otherwise
+            some = kinds == kind
+            return fit_confidence(logits[some], credit[some]) if some.sum() >= LEAST_OF_A_KIND else otherwise
 
         found = Calibration(
-            temperature=fitted(OPEN, fit_temperature(logits, target)),
+            temperature=fitted(OPEN, fit_confidence(logits, credit)),
             yes_no=fitted(YES_NO, 0.0),
             number=fitted(NUMBER, 0.0),
         )
         divisors = np.array([found.temperature_of(kind) for kind in kinds], np.float32)
         scores = torch.softmax(torch.from_numpy(logits / divisors[:, None]), dim=1).numpy()
-        sure = fit_threshold(scores.max(axis=1), _credit(logits, rows))
+        sure = fit_threshold(scores.max(axis=1), credit)
         return replace(found, threshold=sure.threshold, kept=sure.kept, right=sure.right)
 
     def looked_at(self, net: Fusion, rows: Sequence[AskRow], look: Look) -> Sequence[AskRow]:

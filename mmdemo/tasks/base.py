@@ -122,6 +122,27 @@ def fit_temperature(logits: NDArray[np.float32], target: NDArray[np.float32]) ->
     return float(grid[losses.argmin()]) if bool(y.any()) and bool(losses.isfinite().all()) else 1.0
 
 
+def fit_confidence(logits: NDArray[np.float32], right: NDArray[np.float32]) -> float:
+    """The temperature in [0.3, 10] under which the score of the best answer says best how often it is right.
+
+    Unlike :func:`fit_temperature` it counts the questions whose answer was never learned: the best answer is wrong, and
+    should have been given with less confidence. 1 where nothing can be said of it. Top-label calibration: Gupta and
+    Ramdas 2022, "Top-label calibration and multiclass-to-binary reductions", https://arxiv.org/abs/2107.08353.
+
+    Args:
+        logits: (N, K).
+        right: How right the best answer is, in [0, 1], (N,).
+    """
+    x, y = torch.from_numpy(logits).double(), torch.from_numpy(right).double()
+    grid = torch.logspace(-0.52, 1.0, 90, dtype=torch.double)
+    losses = torch.stack([_of_the_best(torch.softmax(x / t, dim=1).amax(dim=1), y) for t in grid])
+    return float(grid[losses.argmin()]) if len(y) and bool(losses.isfinite().all()) else 1.0
+
+
+def _of_the_best(score: Tensor, right: Tensor) -> Tensor:
+    return nn.functional.binary_cross_entropy(score.clamp(1e-6, 1 - 1e-6), right)
+
+
 def fit_threshold(
     confidence: NDArray[np.float32],
     right: NDArray[np.float32],

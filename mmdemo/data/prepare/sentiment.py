@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,15 +21,16 @@ from mmdemo.tasks.sentiment import PARTS, SentimentRow, SentimentTask
 
 
 def prepare_sentiment(sources: Sources, bases: Bases, net: Net, say: Say | None) -> Prepared:
-    """A row per clip that holds speech, prepared as in serving; the largest corpus may be repeated.
+    """A row per clip that holds speech, prepared as in serving; the corpus that is named first may be repeated.
 
     Where the encoder stays as it is, rows bring what it hears of the clip, and of ``views`` changed ones in training.
     With ``cross_fit`` nobody is set aside to choose by: a head that is fitted at once is calibrated by heads fitted
     without some of the speakers (tasks.sentiment.SentimentTask.warm_up).
     """
-    options = chosen_options(sources.options, repeat_largest=1, views=0, cross_fit=False)
-    if options["views"] < 0:
-        raise MmdemoError("data.views must not be below 0", f"it is {options['views']}")
+    options = chosen_options(sources.options, repeat_first=1, views=0, cross_fit=False)
+    for name, least in (("views", 0), ("repeat_first", 1)):
+        if options[name] < least:
+            raise MmdemoError(f"data.{name} must not be below {least}", f"it is {options[name]}")
     there = {e.label for e in sources.train.examples if e.label}
     labels = bases.labels([label for label in EMOTIONS if label in there] + sorted(there - set(EMOTIONS)))
     index = {label: i for i, label in enumerate(labels)}
@@ -64,11 +64,10 @@ def prepare_sentiment(sources: Sources, bases: Bases, net: Net, say: Say | None)
             if file in found
         ]
 
-    # the corpus that is measured counts more than those that broaden it
-    corpora = Counter(e.file.parent for e in sources.train.examples if e.file is not None)
-    largest = corpora.most_common(1)[0][0] if corpora else None
-    often = [e for e in sources.train.examples if e.file is not None and e.file.parent == largest]
-    train = rows(sources.train.examples, True) + rows(often, True) * (int(options["repeat_largest"]) - 1)
+    # the corpus that is named first counts more than those that broaden it
+    first = next((_corpus(e) for e in sources.train.examples if e.file is not None), None)
+    often = [e for e in sources.train.examples if e.file is not None and _corpus(e) == first]
+    train = rows(sources.train.examples, True) + rows(often, True) * (options["repeat_first"] - 1)
     if options["cross_fit"]:
         if not SentimentTask().cross_fits(train):
             unnamed = sum(row.group < 0 for row in train)
@@ -77,6 +76,11 @@ def prepare_sentiment(sources: Sources, bases: Bases, net: Net, say: Say | None)
             raise MmdemoError("data.cross_fit needs speakers", why, "Leave it at false")
         return Prepared(train=train, validation=[], config=config, crossed=True)
     return Prepared(train=train, validation=rows(sources.validation.examples, False), config=config)
+
+
+def _corpus(example: Example) -> Path | None:
+    """What the example was named in: a table, else the folder that holds the class folders."""
+    return example.table or (example.file.parent.parent if example.file is not None else None)
 
 
 def _listener(config: CheckpointConfig, bases: Bases) -> EmotionNet | None:

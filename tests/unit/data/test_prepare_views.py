@@ -134,3 +134,21 @@ def test_speech_rows_bring_features_where_the_encoder_stays(tmp_path: Path) -> N
     data = replace(data, examples=(replace(data.examples[0], group=None), *data.examples[1:]))
     with pytest.raises(MmdemoError, match=r"of 1 clips no speaker is named"):
         rows("head", Bases(speech=speech), cross_fit=True)
+
+
+def test_what_is_named_first_counts_more_often(tmp_path: Path) -> None:
+    for corpus, clips in (("mine", 2), ("theirs", 4)):  # the first is not the largest
+        for i in range(clips):
+            (tmp_path / corpus / ("happy", "sad")[i % 2]).mkdir(parents=True, exist_ok=True)
+            voice = speech_like(0.5, rate=16_000, seed=i + 10 * (corpus == "mine"))
+            sf.write(tmp_path / corpus / ("happy", "sad")[i % 2] / f"{i}.wav", voice, 16_000)
+    data = read_examples("sentiment", [tmp_path / "mine", tmp_path / "theirs"], split="train")
+    shape = {"width": 16, "heads": 2, "layers": 1, "inner": 32, "mel_bins": 20, "pooling": 4}
+
+    def count(times: int) -> int:
+        sources = Sources(train=data, validation=data, options={"repeat_first": times})
+        return len(PREPARE["sentiment"](sources, Bases(), shape, None).train)
+
+    assert (count(1), count(3)) == (6, 10)
+    with pytest.raises(MmdemoError, match=r"data\.repeat_first must not be below 1: it is 0"):
+        count(0)
