@@ -65,7 +65,7 @@ MOST_QUESTIONS = 8
 
 
 LEAST_OF_A_KIND = 50
-"""Validation questions of a kind without which it shares the temperature of all."""
+"""Validation questions of a kind without which it shares the temperature of all; of all, without which it is 1."""
 
 
 def learn_answers(answers: Iterable[str], *, least: int, most: int) -> tuple[str, ...]:
@@ -179,10 +179,10 @@ class AskTask:
 
         def fitted(kind: str, otherwise: float) -> float:
             some = kinds == kind
-            return fit_confidence(logits[some], credit[some]) if some.sum() >= LEAST_OF_A_KIND else otherwise
+            return fit_confidence(logits[some], credit[some]) if _tells(credit[some]) else otherwise
 
         found = Calibration(
-            temperature=fitted(OPEN, fit_confidence(logits, credit)),
+            temperature=fitted(OPEN, fit_confidence(logits, credit) if _tells(credit) else 1.0),
             yes_no=fitted(YES_NO, 0.0),
             number=fitted(NUMBER, 0.0),
         )
@@ -193,6 +193,11 @@ class AskTask:
 
     def looked_at(self, net: Fusion, rows: Sequence[AskRow], look: Look) -> Sequence[AskRow]:
         return rows  # the outputs say all that is asked
+
+
+def _tells(credit: NDArray[np.float32]) -> bool:
+    """Whether so many answers, some of them right and some wrong, say how sure the others may be."""
+    return len(credit) >= LEAST_OF_A_KIND and bool(0 < credit.mean() < 1)
 
 
 def _drawn(row: AskRow) -> Sequence[Asked]:

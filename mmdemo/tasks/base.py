@@ -133,14 +133,13 @@ def fit_confidence(logits: NDArray[np.float32], right: NDArray[np.float32]) -> f
         logits: (N, K).
         right: How right the best answer is, in [0, 1], (N,).
     """
+    if not len(right) or not np.isfinite(logits).all():
+        return 1.0
     x, y = torch.from_numpy(logits).double(), torch.from_numpy(right).double()
     grid = torch.logspace(-0.52, 1.0, 90, dtype=torch.double)
-    losses = torch.stack([_of_the_best(torch.softmax(x / t, dim=1).amax(dim=1), y) for t in grid])
-    return float(grid[losses.argmin()]) if len(y) and bool(losses.isfinite().all()) else 1.0
-
-
-def _of_the_best(score: Tensor, right: Tensor) -> Tensor:
-    return nn.functional.binary_cross_entropy(score.clamp(1e-6, 1 - 1e-6), right)
+    scores = torch.stack([torch.softmax(x / t, dim=1).amax(dim=1) for t in grid]).clamp(1e-6, 1 - 1e-6)  # (90, N)
+    losses = -(y * scores.log() + (1 - y) * (1 - scores).log()).mean(dim=1)
+    return float(grid[losses.argmin()])
 
 
 def fit_threshold(

@@ -7,7 +7,7 @@ import json
 import platform
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -107,6 +107,18 @@ def same_task(plan: Plan) -> Path | None:
     except MmdemoError:
         return None  # a hub's layout of an encoder
     return place if task == plan.task else None
+
+
+def as_base(plan: Plan, overrides: Sequence[str]) -> Plan:
+    """The plan with a network as its base has it, but for what ``overrides`` (``net.key=value``) say.
+
+    The default configuration describes the shipped checkpoint, and somebody's own may be of another shape.
+    """
+    if same_task(plan) is None:
+        return plan
+    said = {override.partition("=")[0].strip() for override in overrides}
+    net = {name: value for name, value in plan.config.net.items() if f"net.{name}" in said}
+    return replace(plan, config=replace(plan.config, net=net))
 
 
 # ---------------------------------------------------------------- notes of the run

@@ -38,6 +38,7 @@ from mmdemo.train.lora import add_lora, merge_lora
 from mmdemo.train.measure import measure, run_folds
 from mmdemo.train.plan import (
     Plan,
+    as_base,
     check_out,
     check_resumed,
     command_line,
@@ -420,6 +421,8 @@ def main(
             device=device,
         ),
     )
+    if config is None:
+        plan = as_base(plan, overrides)
     if cross_validate and teacher is not None:
         raise MmdemoError("--teacher and --cross-validate exclude each other", "the teacher may have heard every fold")
     if cross_validate and processes.count() > 1:

@@ -87,8 +87,8 @@ def build(engine: Engine) -> None:
     def sentiment(audio: str, model: str | None = None) -> dict[str, object]:
         """
         Tell how a recorded voice sounds: eight emotions, and negative, neutral or positive, over the whole clip and
-        in windows of 3 seconds every 1.5 seconds. Judges the tone, not the words; trained on acted English speech.
-        Silence and clips without speech are reported as "silence" and "no speech".
+        in windows of 3 seconds every 1.5 seconds. Judges the tone, not the words; trained on acted speech in English,
+        German and Polish. Silence and clips without speech are reported as "silence" and "no speech".
 
         Args:
             audio: The recording (WAV, FLAC, OGG or MP3; at most 50 MB and 10 minutes).

@@ -249,6 +249,14 @@ def planned(made: Path, place: Path, out: str, *, resume: bool = False, override
     )
 
 
+def test_the_default_settings_fit_a_base_of_another_shape(made: Path, place: Path) -> None:
+    base = trained(made, place, "caption", "small", ["train.epochs=1"])
+    words = ["train", "caption", "--data", str(made / "pictures"), "--base", str(base), "--set", "train.epochs=1"]
+    assert main([*words, "--out", str(place / "again"), "--set", "net.dropout=0.3"]) == 0
+    net = checkpoint.read_config(place / "again").net
+    assert (net["width"], net["dropout"]) == (16, 0.3)
+
+
 def test_a_stopped_run_goes_on_and_ends(made: Path, place: Path) -> None:
     with pytest.raises(Interrupted):
         run.train(planned(made, place, "stopped"), watch=Stops(20))

@@ -65,8 +65,7 @@ def prepare_sentiment(sources: Sources, bases: Bases, net: Net, say: Say | None)
         ]
 
     # the corpus that is named first counts more than those that broaden it
-    first = next((_corpus(e) for e in sources.train.examples if e.file is not None), None)
-    often = [e for e in sources.train.examples if e.file is not None and _corpus(e) == first]
+    often = [e for e in sources.train.examples if _is_below(e, sources.train.folders[0])]
     train = rows(sources.train.examples, True) + rows(often, True) * (options["repeat_first"] - 1)
     if options["cross_fit"]:
         if not SentimentTask().cross_fits(train):
@@ -78,9 +77,11 @@ def prepare_sentiment(sources: Sources, bases: Bases, net: Net, say: Say | None)
     return Prepared(train=train, validation=rows(sources.validation.examples, False), config=config)
 
 
-def _corpus(example: Example) -> Path | None:
-    """What the example was named in: a table, else the folder that holds the class folders."""
-    return example.table or (example.file.parent.parent if example.file is not None else None)
+def _is_below(example: Example, folder: Path) -> bool:
+    """Whether the example was found in a folder or table, or in another part of the same data."""
+    whole = folder.parent if folder.name == "train" else folder
+    found = example.table or example.file
+    return found is not None and found.resolve().is_relative_to(whole.resolve())
 
 
 def _listener(config: CheckpointConfig, bases: Bases) -> EmotionNet | None:

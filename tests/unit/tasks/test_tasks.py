@@ -13,7 +13,7 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.nets.decoder import END, PAD, START, UNKNOWN
 from mmdemo.tasks import TASKS
 from mmdemo.tasks.ask import MOST_QUESTIONS, Asked, AskRow, learn_answers
-from mmdemo.tasks.base import HEAD, LossSettings
+from mmdemo.tasks.base import HEAD, LossSettings, fit_confidence
 from mmdemo.tasks.caption import SPECIAL_NAMES, CaptionRow, CaptionTask, decode, encode, learn_words, references
 from mmdemo.tasks.pictures import jittered
 from mmdemo.tasks.sentiment import SentimentRow
@@ -221,6 +221,8 @@ def test_each_kind_of_question_gets_a_temperature_of_its_own() -> None:
     unlearned = [replace(row, questions=(replace(row.questions[0], target={}, right={}),)) for row in rows[200:400:2]]
     less = TASKS["ask"].calibrate(net, [*outputs, *outputs[200:400:2]], [*rows, *unlearned])
     assert less.temperature > 1.3 * found.temperature  # a third cannot be right, and the scores say so
+    assert TASKS["ask"].calibrate(net, outputs[:5], rows[:5]).temperature == 1.0
+    assert fit_confidence(np.full((3, 4), np.nan, np.float32), np.ones(3, np.float32)) == 1.0
 
 
 # ---------------------------------------------------------------- reward
