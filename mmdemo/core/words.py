@@ -28,6 +28,10 @@ _YES_NO_STARTS = word_set(
     "is are am was were do does did can could will would has have had should shall may might must "
     "isn't aren't wasn't weren't don't doesn't didn't can't couldn't won't wouldn't hasn't haven't"
 )
+_PRESENCE = re.compile(
+    r"^(?:(?:is|are|was|were) there|(?:do|did|can|could) (?:you|we|i|one) see"
+    r"|does (?:the|this) (?:picture|photo|photograph|image) (?:show|have|contain|include)) (?:an?|any|some) "
+)
 _COUNTS = re.compile(r"^(how many|what number|what is the number|count)\b")
 _WORD = re.compile(r"\w+(?:['-]\w+)*")
 
@@ -76,6 +80,16 @@ def question_kind(question: str, answer: str | None = None) -> str:
     if first in _YES_NO_STARTS and " or " not in text:
         return YES_NO
     return OPEN
+
+
+def confidence_kind(question: str) -> str:
+    """Say as which kind of question the confidence in its answer is fitted, and then used.
+
+    As :func:`question_kind` without an answer, but "is there a dog?" counts as open: what is there is to be seen, while
+    most questions that people answer with yes or no are a matter of taste.
+    """
+    text = question.lower().strip()
+    return OPEN if _PRESENCE.match(text) and " or " not in text else question_kind(question)
 
 
 def tokenise_caption(caption: str) -> list[str]:

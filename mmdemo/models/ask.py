@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmdemo.core.config import CheckpointConfig
 from mmdemo.core.types import AskRequest, AskResult, Card, HeatMap, Request, Result, Scored
-from mmdemo.core.words import question_kind
+from mmdemo.core.words import confidence_kind
 from mmdemo.models.parts import TextPart
 from mmdemo.models.pictures import PictureEncoder
 from mmdemo.models.ready import ReadyModel, cam, of_type
@@ -52,7 +52,7 @@ class AskModel(ReadyModel):
         picture = torch.arange(len(questions), device=self.device)
         fused = self.net.fused(tokens, mask, self.net.memory(grid), picture)
         calibration = self.config.calibration
-        divisors = [calibration.temperature_of(question_kind(question)) for question in questions]
+        divisors = [calibration.temperature_of(confidence_kind(question)) for question in questions]
         return fused._replace(logits=fused.logits.float() / torch.tensor(divisors, device=self.device)[:, None])
 
     def _answer(self, requests: Sequence[AskRequest]) -> list[Result]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from mmdemo.core.config import Calibration, CheckpointConfig, from_mapping
-from mmdemo.core.words import NUMBER, OPEN, YES_NO, question_kind, tokenise_caption
+from mmdemo.core.words import NUMBER, OPEN, YES_NO, confidence_kind, tokenise_caption
 from mmdemo.nets.fusion import AskConfig, Fusion, build_fusion
 from mmdemo.nets.losses import soft_cross_entropy
 from mmdemo.nets.question import UNKNOWN_WORD
@@ -175,7 +175,7 @@ class AskTask:
     def calibrate(self, net: Fusion, outputs: Sequence[NDArray[np.float32]], rows: Sequence[AskRow]) -> Calibration:
         """Temperatures by the kind of question: many to which one says yes or no are a matter of taste."""
         logits, credit = np.concatenate(outputs), _credit(np.concatenate(outputs), rows)
-        kinds = np.array([question_kind(question.question) for row in rows for question in row.questions])
+        kinds = np.array([confidence_kind(question.question) for row in rows for question in row.questions])
 
         def fitted(kind: str, otherwise: float) -> float:
             some = kinds == kind

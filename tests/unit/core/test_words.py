@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmdemo.core.words import nearest_name, normalize_answer, question_kind, tokenise_caption, word_set
+from mmdemo.core.words import confidence_kind, nearest_name, normalize_answer, question_kind, tokenise_caption, word_set
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,22 @@ def test_different_answers_stay_different() -> None:
 )
 def test_question_kind(question: str, answer: str | None, kind: str) -> None:
     assert question_kind(question, answer) == kind
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ("Is there a dog?", "open"),
+        ("Do you see any people?", "open"),
+        ("Does this picture show an apple?", "open"),
+        ("Is the dog there happy?", "yes/no"),
+        ("Is there enough food?", "yes/no"),
+        ("How many dogs are there?", "number"),
+        ("What is there?", "open"),
+    ],
+)
+def test_what_is_there_is_no_matter_of_taste(question: str, kind: str) -> None:
+    assert confidence_kind(question) == kind
 
 
 def test_tokenise_caption() -> None:
