@@ -23,11 +23,13 @@ from typing import NamedTuple
 
 import torch
 
-from mmdemo.models.ask import AskModel
-from mmdemo.models.loading import load
-from mmdemo.nets.fusion import FUSION_NAMES
-
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # mmdemo is used from its checkout
+
+from mmdemo.models.ask import AskModel  # noqa: E402
+from mmdemo.models.loading import load  # noqa: E402
+from mmdemo.nets.fusion import FUSION_NAMES  # noqa: E402
+
 REGION = re.compile(r"(<!-- fusions:[^\n]*-->\n).*?(<!-- /fusions -->)", flags=re.DOTALL)
 DATA = ("coco", "coco_more", "coco_more/train_extra", "visual7w", "daquar")
 SEEDS = 3
