@@ -41,10 +41,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     """Serve the page until it is stopped; the exit code is 1 when it cannot be served."""
     flags = parse(arguments)
-    # before gradio and the hub's library are imported: no telemetry, no version check, no request to a hub
+    # before gradio and the hub's library are imported: no telemetry, no version check. A hub is asked only when somebody
+    # looks a model up there, and never on a page for strangers; HF_HUB_OFFLINE=1 forbids that too
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    if flags.public or flags.share:
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
     for name in ("no_proxy", "NO_PROXY"):  # this machine is never reached through a proxy
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), "localhost", "127.0.0.1", "::1"]))
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)

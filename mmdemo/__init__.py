@@ -9,8 +9,12 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+# transformers imports torchao wherever it is installed, and torch then warns of enums there: nothing for people to do
+logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
 
 if TYPE_CHECKING:
     from mmdemo.core.errors import MmdemoError

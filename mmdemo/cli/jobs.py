@@ -210,7 +210,7 @@ def _engine(task: str, model: str | None, device: str) -> Iterator[Engine]:
     from mmdemo.serving.engine import Engine
 
     # nothing is fetched unless the person names a model by its hub id
-    with Engine(device=device, allow_download=True) as engine:
+    with Engine(device=device) as engine:
         engine.card(task, model)
         yield engine
 
@@ -241,11 +241,22 @@ def _labels_text(labels: str | None, file: Path | None, model: str | None) -> st
             raise MmdemoError(f"The labels in {file} cannot be read", reason) from error
     if labels is not None:
         return labels
-    from mmdemo.core.config import CLASSES
-    from mmdemo.models import registry
-    from mmdemo.models.folder import read_config
-
-    learned = read_config(registry.find("classify", model)).settings.get(CLASSES) if model is not None else ()
-    if not isinstance(learned, tuple) or not learned:
+    learned = _own_classes(model) if model is not None else ()
+    if not learned:
         raise MmdemoError("There are no labels", "", 'Give them as --labels "cat, dog" or --labels-file FILE')
     return "\n".join(learned)
+
+
+def _own_classes(model: str) -> tuple[str, ...]:
+    """The classes that a checkpoint of ours was tuned on; a model of others has none."""
+    from mmdemo.core.config import CLASSES
+    from mmdemo.models import hub, registry
+    from mmdemo.models.folder import read_config
+    from mmdemo.models.public.layout import is_public
+
+    place = hub.fetch(model)
+    folder = place or Path(model).expanduser()
+    if is_public(folder):
+        return ()
+    learned = read_config(registry.find("classify", str(place) if place else model)).settings.get(CLASSES)
+    return learned if isinstance(learned, tuple) else ()

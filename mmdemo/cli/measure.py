@@ -76,6 +76,10 @@ def benchmark(
     n: Annotated[
         int | None, typer.Option("--n", min=1, help="How often each job is timed; 20, and 3 for training.")
     ] = None,
+    task: Annotated[TaskName | None, typer.Option("--task", help="Time this job alone.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="ID", help="With --task: the model that answers it.")
+    ] = None,
     device: Device = "auto",
     as_json: OneObject = False,
 ) -> None:
@@ -85,7 +89,7 @@ def benchmark(
         return
     from mmdemo.serving.benchmark import run
 
-    rows = run(n=n or 20, device=device, progress=_job_progress)
+    rows = run(n=n or 20, task=task, model=model, device=device, progress=_job_progress)
     if as_json:
         _print_json([row.to_json() for row in rows])
         return

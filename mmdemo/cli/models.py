@@ -22,8 +22,16 @@ def register(app: typer.Typer) -> None:
 def models(
     task: Annotated[TaskName | None, typer.Option("--task", help="Only the models of this job.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list on stdout, nothing else.")] = False,
+    public: Annotated[
+        bool, typer.Option("--public", help="Instead: models of others that we recommend, here or not.")
+    ] = False,
 ) -> None:
     """List models: id, task, size, licence, metric, source."""
+    if public:
+        from mmdemo.cli.download import show_listed
+
+        show_listed(task, as_json=as_json)
+        return
     from mmdemo.models import list_models
 
     cards = list_models(task)

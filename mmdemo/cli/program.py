@@ -16,7 +16,7 @@ import typer
 from typer.exceptions import TyperException
 
 from mmdemo import __version__
-from mmdemo.cli import compare, jobs, measure, models, quantize, runs, train
+from mmdemo.cli import compare, download, jobs, measure, merge, models, quantize, runs, train
 from mmdemo.core.errors import MmdemoError
 
 INTERRUPTED = 130
@@ -32,11 +32,13 @@ app = typer.Typer(
 )
 jobs.register(app)
 models.register(app)
+download.register(app)
 measure.register(app)
 train.register(app)
 runs.register(app)
 quantize.register(app)
 compare.register(app)
+merge.register(app)
 
 
 def _say_version(wanted: bool) -> None:

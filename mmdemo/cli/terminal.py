@@ -125,6 +125,8 @@ def _rows_of_one(result: Result) -> list[Scored]:
 def _show_sentiment(out: Console, result: SentimentResult) -> None:
     from rich.text import Text
 
+    if result.words:
+        out.print(Text(f"“{result.words}”", style="italic"))
     if result.scores:
         out.print(Text("   ".join(f"{name} {value:.1%}" for name, value in result.sentiment.items())))
     if len(result.segments) > 1:

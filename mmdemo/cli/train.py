@@ -37,11 +37,11 @@ def train(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="Settings; default: the task's own in configs/."),
+        typer.Option("--config", metavar="FILE", help="Settings; default: in configs/, TASK.toml or public.toml."),
     ] = None,
     base: Annotated[
         str | None,
-        typer.Option("--base", metavar="ID|DIR", help="What to start from; default: the shipped TASK-base."),
+        typer.Option("--base", metavar="ID|DIR", help="What to start from, ours or public; default: TASK-base."),
     ] = None,
     teacher: Annotated[
         str | None,

@@ -17,6 +17,9 @@ SCHEMA = 1
 CLASSES = "classes"
 """Setting of a Classify checkpoint: the labels of its training pictures, which it is asked for where none are given."""
 
+FAMILY = "family"
+"""In ``net`` of a checkpoint that was tuned from a public model: which kind it is (see models.public.layout)."""
+
 TUNED_TRUNK = "vision."
 """Prefix of tensors that stand in for those of the checkpoint's part "vision": its trunk was tuned along."""
 

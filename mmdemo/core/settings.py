@@ -24,6 +24,11 @@ def datasets_root() -> Path:
     return Path(os.environ.get("MMDEMO_DATASETS") or ROOT / "datasets").expanduser()
 
 
+def precision() -> str:
+    """What public models compute in: ``MMDEMO_PRECISION`` (fp32, bf16, int8, int4), default what suits the machine."""
+    return os.environ.get("MMDEMO_PRECISION", "")
+
+
 def cache_root() -> Path:
     """Folder of cached features, safe to delete: ``MMDEMO_CACHE``, default the user's cache folder."""
     given = os.environ.get("MMDEMO_CACHE")

@@ -240,6 +240,7 @@ class SentimentResult:
 
     ``sentiment`` maps negative, neutral and positive to probabilities that sum to 1 (all 0 without speech).
     ``segments`` holds one entry for a short clip, and a window of 3 s every 1.5 s for a longer one.
+    ``words`` are what was said, where something at hand could write it down.
     """
 
     file: str
@@ -250,9 +251,10 @@ class SentimentResult:
     sure: bool
     model: str
     seconds: float
+    words: str = ""
 
     def to_json(self) -> Json:
-        return {
+        data: Json = {
             "file": self.file,
             "emotion": self.emotion,
             "scores": _scored(self.scores),
@@ -262,6 +264,9 @@ class SentimentResult:
             "model": self.model,
             "seconds": round(self.seconds, 4),
         }
+        if self.words:
+            data["words"] = self.words
+        return data
 
 
 Result = AskResult | ClassifyResult | CaptionResult | SentimentResult

@@ -6,9 +6,13 @@ from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import checkpoints_root
-from mmdemo.data.prepare.bases import Bases
+from mmdemo.data.prepare.bases import Bases, Public
 from mmdemo.data.teacher import speech_teacher
 from mmdemo.models import checkpoint, parts, registry
+from mmdemo.models.public import adapter
+from mmdemo.models.public.base import How
+from mmdemo.models.public.labels import fit_labels
+from mmdemo.models.public.layout import is_public
 from mmdemo.nets.speech import load_whisper_encoder
 
 
@@ -20,20 +24,25 @@ def load_bases(
     teacher: str | None = None,
     folded: bool = False,
     device: str = "cpu",
+    name: str = "",
 ) -> Bases:
     """What a run builds on.
 
     Args:
         base: What ``--base`` names: a checkpoint of the same task (the network starts from it, its labels stay), a
             folder of encoders in their hubs' layouts (tf_efficientnet_lite2, all-MiniLM-L6-v2,
-            whisper-tiny.en-encoder), or a folder with vision-base and text-base. None takes what is shipped.
+            whisper-tiny.en-encoder), a folder with vision-base and text-base, or a public model of the task, tuned
+            before or not. None takes what is shipped.
         same: The checkpoint of the same task that the run starts from, named or shipped.
         teacher: What ``--teacher`` names.
         folded: Whether speakers are held out.
+        name: What ``--base`` says: of a public model its hub id, if a hub knows it.
 
     Raises:
         MmdemoError: Something that is needed is not there, or ``base`` is of no use for the task.
     """
+    if base is not None and builds_on_public(base):
+        return Bases(public=load_public(task, base, name=name or str(base), device=device))
     if task == "speech" and teacher is not None:
         return Bases(speech=speech_teacher(teacher))
     if task in {"sentiment", "speech"}:
@@ -76,6 +85,41 @@ def load_bases(
                 f"The base {place.name} is not there", f"{place} does not exist", "Name a folder of bases with --base"
             )
     return Bases(vision=parts.load_vision(vision, device=device), text=parts.load_text(text, device=device))
+
+
+def builds_on_public(base: Path) -> bool:
+    """Whether a base is a model that others made, or one that was tuned from such a model."""
+    if is_public(base):
+        return True
+    try:
+        return adapter.is_adapter(checkpoint.read_config(base))
+    except MmdemoError:
+        return False  # a folder of encoders
+
+
+def load_public(task: str, base: Path, *, name: str, device: str) -> Public:
+    """A public model to be tuned, in fp32; of one that was tuned before, all but LoRA's matrices is put in place.
+
+    Args:
+        name: Hub id or path, as it was given.
+
+    Raises:
+        MmdemoError: It serves another task, its base is not there, or it cannot be loaded.
+    """
+    from mmdemo.models.public.opening import class_of, read_public_card
+
+    before = None if is_public(base) else checkpoint.read_config(base)
+    found = adapter.read_base(base, name=name) if before is None else adapter.find_base(base, before)
+    if task not in found.layout.tasks or (before is not None and before.task != task):
+        served = " and ".join(found.layout.tasks) if before is None else before.task
+        raise MmdemoError(f"{name} cannot be the base of {task}", f"it serves {served}")
+    card = read_public_card(found.folder, task, found.layout, name=found.id)
+    model = class_of(found.layout.family).open(found.folder, card, how=How(device=device))
+    if before is not None:
+        fit_labels(model, before.labels)
+        adapter.apply(model.net, adapter.whole(checkpoint.read_weights(base)), scale=1.0, name=base.name)
+        model.config = before
+    return Public(base=found, model=model, before=before, folder=None if before is None else base)
 
 
 def _encoder(base: Path | None, *names: str) -> Path | None:

@@ -23,6 +23,8 @@ LEAST_BEAMS = 3
 class CaptionModel(ReadyModel):
     """Decoder over a shared picture trunk."""
 
+    streaming = True
+
     def __init__(
         self, card: Card, config: CheckpointConfig, net: CaptionDecoder, *, pictures: PictureEncoder, device: str
     ) -> None:

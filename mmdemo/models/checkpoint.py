@@ -6,6 +6,7 @@ tokenizer.json       where the task reads text
 probe.json           a few made inputs and what they gave (see models/probe.py)
 metrics.json         figures with n and interval
 README.md            the card
+base.json            of a tuned public model: where its base lies on this machine, if no hub knows it
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.models.folder import SCALE, WEIGHTS, read_config, read_metrics
 
 __all__ = [
+    "LOCAL",
+    "OWN",
     "SCALE",
     "WEIGHTS",
     "check_shapes",
@@ -151,7 +154,10 @@ def weights_hash(folder: Path) -> str:
 # ---------------------------------------------------------------- folders
 
 
-OWN = frozenset({"config.json", WEIGHTS, "tokenizer.json", "probe.json", "metrics.json", "README.md"})
+LOCAL = "base.json"
+"""Names a folder of this machine, and is never handed on."""
+
+OWN = frozenset({"config.json", WEIGHTS, "tokenizer.json", "probe.json", "metrics.json", "README.md", LOCAL})
 """What a checkpoint is made of. Whatever else lies in its folder is somebody's, and stays."""
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
-from mmdemo.core.config import CheckpointConfig
+from mmdemo.core.config import TUNED_TRUNK, CheckpointConfig
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import Metric
 
@@ -35,3 +36,21 @@ def read_metrics(folder: Path) -> tuple[Metric, ...]:
         return tuple(Metric(**{k: row[k] for k in ("name", "value", "low", "high", "n", "data")}) for row in rows)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MmdemoError(f"{folder.name} cannot be loaded", f"its metrics.json is not valid ({error})") from None
+
+
+def parameters_in(file: Path) -> int:
+    """Number of weights, from the header of a safetensors file: https://github.com/huggingface/safetensors#format.
+
+    0 where it cannot be read: loading will say so.
+    """
+    try:
+        with file.open("rb") as opened:
+            header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+        return sum(
+            math.prod(entry["shape"])
+            for name, entry in header.items()
+            # a tuned trunk's stand in for tensors of the part that are counted there
+            if name != "__metadata__" and not name.endswith(SCALE) and not name.startswith(TUNED_TRUNK)
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError):
+        return 0

@@ -124,20 +124,17 @@ def _checked(archive: zipfile.ZipFile, name: str) -> list[zipfile.ZipInfo]:
 
 
 def download(hub_id: str, *, allowed: bool) -> Path:
-    """A checkpoint of ours on a hub; without ``allowed`` only what is already on disk."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    """A model on a hub, of whatever kind; without ``allowed`` only what is already on disk.
 
-    try:
-        return Path(
-            snapshot_download(
-                hub_id,
-                local_files_only=not allowed,
-                allow_patterns=[f"*{suffix}" for suffix in sorted(ALLOWED)],
-            )
-        )
-    except LocalEntryNotFoundError:
-        advice = "Check the connection" if allowed else "Allow downloads, or fetch it with huggingface-cli first"
-        raise MmdemoError(f"{hub_id} is not on this machine", "", advice) from None
-    except (HfHubHTTPError, OSError) as error:
-        raise MmdemoError(f"{hub_id} cannot be fetched", str(error).splitlines()[0]) from None
+    Raises:
+        MmdemoError: It is not on this machine, or cannot be fetched.
+    """
+    from mmdemo.models.public import fetching
+
+    found = fetching.on_disk(hub_id)
+    if found is not None:
+        return found
+    if not allowed:
+        advice = f"See what it takes, and fetch it: python -m mmdemo download {hub_id}"
+        raise MmdemoError(f"{hub_id} is not on this machine", "", advice)
+    return fetching.fetch(fetching.plan(hub_id, anything=True))

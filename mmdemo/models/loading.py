@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
-from mmdemo.core.config import CheckpointConfig
+from mmdemo.core.config import FAMILY, CheckpointConfig
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.settings import checkpoints_root
 from mmdemo.core.types import TASKS as SERVED
 from mmdemo.core.types import Card, Model
 from mmdemo.models import checkpoint, hub, probe, registry
@@ -18,6 +19,7 @@ from mmdemo.models.caption import CaptionModel
 from mmdemo.models.classify import ClassifyModel
 from mmdemo.models.parts import TextPart, load_text, load_vision
 from mmdemo.models.pictures import PictureEncoder, encoder_for
+from mmdemo.models.public import layout
 from mmdemo.models.ready import ReadyModel
 from mmdemo.models.sentiment import SentimentModel
 from mmdemo.tasks import TASKS
@@ -50,7 +52,8 @@ def load(task: str, model: str | None = None, *, device: str = "auto", allow_dow
 
     Args:
         task: "ask", "classify", "caption" or "sentiment".
-        model: A name under checkpoints/, a folder, a zip or a hub id; None is the shipped one.
+        model: A name under checkpoints/, a folder, a zip or a hub id; None is the shipped one. What lies there may be a
+            checkpoint of ours or a public model of a kind that models.public.layout knows.
         device: "auto", "cpu", "cuda" or "mps".
         allow_download: Whether a hub id that is not on disk may be fetched.
 
@@ -59,16 +62,43 @@ def load(task: str, model: str | None = None, *, device: str = "auto", allow_dow
     """
     if task not in SERVED:
         raise MmdemoError(f"There is no task {task!r}", f"known are {', '.join(SERVED)}")
+    ready = _load(task, model, device=device, allow_download=allow_download)
+    if task != "sentiment":
+        return ready
+    from mmdemo.models.public.opening import with_words
+
+    return with_words(ready, ready.device)
+
+
+def _load(task: str, model: str | None, *, device: str, allow_download: bool) -> ReadyModel:
     place = None if model is None else hub.fetch(model, allow_download=allow_download)
+    public = public_folder(model, place)
+    if model is not None and public is not None:
+        from mmdemo.models.public.opening import open_public  # pulls in libraries that our own models do not need
+
+        return open_public(task, public, name=model, device=pick_device(device))
     folder = registry.find(task, str(place) if place else model)
     ready = read(folder, device=pick_device(device))
     probe.check(ready, folder, tolerance=None if ready.device == "cpu" else 0.05)
     return ready
 
 
+def public_folder(model: str | None, fetched: Path | None = None) -> Path | None:
+    """The folder that a name, a path or a fetched hub id means, where a model of others lies there."""
+    if model is None:
+        return None
+    named = checkpoints_root() / model
+    folder = fetched or (named if (named / "config.json").is_file() else Path(model).expanduser())
+    return folder if folder.is_dir() and layout.is_public(folder) else None
+
+
 def read(folder: Path, *, device: str) -> ReadyModel:
     """The model in a checkpoint folder, not yet probed."""
     config = checkpoint.read_config(folder)
+    if FAMILY in config.net:
+        from mmdemo.models.public.adapter import open_adapter
+
+        return open_adapter(folder, registry.read_card(folder), config, device=device)
     if config.task not in _READERS:
         raise MmdemoError(f"{folder.name} cannot be served", f'it is a "{config.task}" checkpoint')
     return _READERS[config.task](folder, registry.read_card(folder), config, device)

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mmdemo.core.config import CLASSES, TUNED_TRUNK, Calibration, CheckpointConfig
+from mmdemo.core.config import CLASSES, FAMILY, TUNED_TRUNK, Calibration, CheckpointConfig
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.words import NUMBER, YES_NO
 from mmdemo.models import checkpoint, registry
@@ -200,6 +200,8 @@ def _difference(one: CheckpointConfig, other: CheckpointConfig) -> str:
     """The first thing in which two configurations differ that a mixture needs alike; "" where there is none."""
     if one.task != other.task:
         return f"one was made for {one.task}, the other for {other.task}"
+    if FAMILY in one.net or FAMILY in other.net:
+        return "what stands on a public model holds products of matrices, and no weights that could be mixed"
     for key in sorted((one.net.keys() | other.net.keys()) - {OWN, KNOWN_SHARE}):
         if (one.net.get(key) or 0) != (other.net.get(key) or 0):  # what an older checkpoint does not name is off
             return f"net.{key} is {one.net.get(key)} and {other.net.get(key)}"

@@ -6,11 +6,12 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from mmdemo.core.config import CheckpointConfig
 from mmdemo.core.errors import MmdemoError
@@ -34,6 +35,9 @@ def of_type(value: object, kind: type[T]) -> T:
 
 class ReadyModel(ABC):
     """Base of the four served models; see :class:`mmdemo.core.types.Model` for what each method promises."""
+
+    streaming: ClassVar[bool] = False
+    """Whether :meth:`stream` says more than once; where it does not, requests are better answered in batches."""
 
     def __init__(self, card: Card, config: CheckpointConfig, *, device: str) -> None:
         self._card, self.config, self.device = card, config, device
@@ -64,11 +68,7 @@ class ReadyModel(ABC):
         return ()
 
     def held(self) -> Mapping[int, int]:
-        blocks: dict[int, int] = {}
-        for tensor in self._tensors():
-            storage = tensor.untyped_storage()
-            blocks[storage.data_ptr()] = storage.nbytes()
-        return blocks
+        return {address: size for tensor in self._tensors() for address, size in blocks_of(tensor)}
 
     def _tensors(self) -> Iterable[Tensor]:
         """Every tensor of the networks, those of shared parts too."""
@@ -94,6 +94,17 @@ class ReadyModel(ABC):
     def _in_use(self) -> None:
         if self._released:
             raise MmdemoError(f"{self.card.id} has been unloaded", "", "Choose it again to load it")
+
+
+def blocks_of(tensor: Tensor) -> Iterator[tuple[int, int]]:
+    """Address and bytes of the memory that a tensor lies in; one rounded to integers lies in several blocks."""
+    wrapper: Any = tensor
+    if is_traceable_wrapper_subclass(wrapper):  # it stands for others, and has no memory of its own
+        for name in wrapper.__tensor_flatten__()[0]:
+            yield from blocks_of(getattr(wrapper, name))
+        return
+    storage = tensor.untyped_storage()
+    yield storage.data_ptr(), storage.nbytes()
 
 
 def cam(grid: Tensor, score: Callable[[Tensor], Tensor]) -> list[np.ndarray[Any, np.dtype[np.float32]]]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import math
 from pathlib import Path
 
-from mmdemo.core.config import TUNED_TRUNK
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import cache_root, checkpoints_root
 from mmdemo.core.types import TASKS, Card
 from mmdemo.core.words import nearest_name
 from mmdemo.models import folder as folders
+from mmdemo.models.public import shelf
 
 SHIPPED = frozenset(f"{task}-base" for task in (*TASKS, "vision", "text"))
 """Names of the checkpoints that come with the program."""
@@ -27,7 +25,10 @@ def default_model(task: str) -> str:
 
 
 def list_models(task: str | None = None) -> tuple[Card, ...]:
-    """Cards of all checkpoints that can be served, shipped ones first, then by name; broken folders are passed over."""
+    """Cards of all models that can be served; broken folders are passed over.
+
+    Shipped ones come first, then checkpoints by name, then what others published and somebody brought here.
+    """
     root = checkpoints_root()
     cards: list[Card] = []
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
@@ -39,7 +40,18 @@ def list_models(task: str | None = None) -> tuple[Card, ...]:
             continue
         if card.task in TASKS and task in (None, card.task):
             cards.append(card)
-    return tuple(sorted(cards, key=lambda c: (TASKS.index(c.task), c.source != "shipped", c.id)))
+    for one in shelf.known():
+        cards += [one.card(served) for served in one.tasks if task in (None, served)]
+    return tuple(sorted(cards, key=lambda c: (TASKS.index(c.task), *_order(c))))
+
+
+def list_own(task: str | None = None) -> tuple[Card, ...]:
+    """Without what others published: what strangers may choose from, whose requests a large model would stall."""
+    return tuple(card for card in list_models(task) if card.source != "public")
+
+
+def _order(card: Card) -> tuple[bool, bool, str]:
+    return card.source != "shipped", card.source == "public", card.id
 
 
 def find(task: str, model: str | None) -> Path:
@@ -107,7 +119,7 @@ def read_card(folder: Path) -> Card:
         licence=config.card.licence,
         limits=config.card.limits,
         source="shipped" if shipped else "received" if (folder / RECEIVED).exists() else "trained here",
-        parameters=sum(_parameters(place) for place in places),
+        parameters=sum(folders.parameters_in(place / folders.WEIGHTS) for place in places),
         size=sum(f.stat().st_size for place in places if place.is_dir() for f in place.iterdir() if f.is_file()),
         metrics=folders.read_metrics(folder),
         text=readme.read_text(encoding="utf-8", errors="replace") if readme.exists() else "",
@@ -120,18 +132,3 @@ def part_folder(folder: Path, name: str) -> Path:
         if place.is_dir():
             return place
     return checkpoints_root() / name
-
-
-def _parameters(folder: Path) -> int:
-    """Number of weights, from the header of the safetensors file: https://github.com/huggingface/safetensors#format."""
-    try:
-        with (folder / folders.WEIGHTS).open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        return sum(
-            math.prod(entry["shape"])
-            for name, entry in header.items()
-            # a tuned trunk's stand in for tensors of the part that are counted there
-            if name != "__metadata__" and not name.endswith(folders.SCALE) and not name.startswith(TUNED_TRUNK)
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError):
-        return 0  # damaged: loading will say so

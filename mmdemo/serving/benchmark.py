@@ -19,6 +19,7 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import SAMPLE_RATE, Json
 from mmdemo.media.audio import load_sound
 from mmdemo.media.image import load_picture
+from mmdemo.models import default_model
 from mmdemo.serving import jobs
 from mmdemo.serving.engine import Engine
 from mmdemo.serving.memory import peak_bytes, reset_peak
@@ -70,12 +71,20 @@ class Row:
 
 
 def run(
-    *, n: int = 20, device: str = "auto", engine: Engine | None = None, progress: Progress | None = None
+    *,
+    n: int = 20,
+    task: str | None = None,
+    model: str | None = None,
+    device: str = "auto",
+    engine: Engine | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Row, ...]:
-    """Measure all jobs with the default models.
+    """Measure all jobs with the default models, or one with a model of its own.
 
     Args:
         n: Repetitions of each job, 1 or more; very long jobs get fewer.
+        task: Only this job.
+        model: What answers it, as ``--model`` takes it; the default model where it is left out.
         device: For the engine that is made when none is given.
         engine: Measure this one; it stays open.
         progress: Told after every repetition.
@@ -85,9 +94,12 @@ def run(
     """
     if n < 1:
         raise MmdemoError("Nothing can be measured", f"n is {n}", "Give 1 or more")
-    bench = _Bench(engine or Engine(device=device), n=n, progress=progress)
+    if model is not None and task is None:
+        raise MmdemoError("A model is timed at one job", "none is named", "Say which with --task")
+    own = Engine(device=device, default=lambda job: model if model and job == task else default_model(job))
+    bench = _Bench(engine or own, n=n, progress=progress)
     try:
-        return tuple(bench.rows())
+        return tuple(bench.rows() if task is None else bench.rows_of(task))
     finally:
         if engine is None:
             bench.engine.close()
@@ -114,6 +126,17 @@ class _Bench:
         yield self._process("import mmdemo", "import mmdemo")
         # as a person starts it, with the interpreter's own start
         yield self._process("python -m mmdemo --help", "", "-m", "mmdemo", "--help")
+
+    def rows_of(self, task: str) -> Iterator[Row]:
+        """Of one job: its first answer, loading included, and those that follow."""
+        first = {"ask": self._ask, "classify": self._classify, "caption": self._caption, "sentiment": self._sentiment}
+        reset_peak()
+        yield _as_row(f"{task}, loaded and first answer", [_timed(first[task])], peak_bytes())
+        yield self._row(task, first[task])
+        if task == "ask":
+            yield self._row("ask again, same picture", self._ask_again())
+        if task == "caption":
+            yield self._row("caption, first word", self._first_word)
 
     # ------------------------------------------------------------ timing
 

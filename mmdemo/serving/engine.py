@@ -33,6 +33,7 @@ from mmdemo.core.types import (
 )
 from mmdemo.models import registry
 from mmdemo.models.folder import read_config
+from mmdemo.models.public import shelf
 from mmdemo.serving.cache import LruCache
 from mmdemo.serving.memory import resident_bytes
 from mmdemo.serving.pool import Loader, ModelPool, Prepared, translated
@@ -63,7 +64,8 @@ class Engine:
 
     Args:
         device: "auto", "cpu", "cuda" or "mps".
-        public: For strangers: only models that :func:`mmdemo.models.list_models` names, nothing by path or hub id.
+        public: For strangers: only models of ours that :func:`mmdemo.models.list_models` names, nothing by path or hub
+            id, and nothing that others published.
         max_models: Loaded at once, 1 or more; the one that was not used for longest goes first.
         max_bytes: Of the tensors of all loaded models, what they share counted once; None for no limit. Pictures and
             texts that a model remembers come on top: at most 0.1 GB for each trunk and text encoder.
@@ -86,7 +88,7 @@ class Engine:
         self.device = device
         self.public = public
         self.max_models, self.max_bytes = max_models, max_bytes
-        self._lister = lister or models.list_models
+        self._lister = lister or (registry.list_own if public else models.list_models)
         self._default = default or models.default_model
         self._pool = ModelPool(
             loader or models.load,
@@ -175,7 +177,7 @@ class Engine:
     @property
     def shelf(self) -> str:
         """Another one whenever a checkpoint is written, deleted, loaded, refused or let go; cheap to ask for often."""
-        return f"{self._pool.changes} {versions_below(checkpoints_root())}"
+        return f"{self._pool.changes} {versions_below(checkpoints_root())} {shelf.marks()}"
 
     # ------------------------------------------------------------ answering
 
@@ -202,6 +204,9 @@ class Engine:
         started = time.perf_counter()
         wanted = self._checked(task, request, model)
         with self._pool.use(task, wanted) as served:
+            if not getattr(served.model, "streaming", True):
+                yield self.predict(task, request, wanted)
+                return
             key = (f"{task}:{wanted}", served.version, _content_key(request))
             answer = self._answers.get(key)
             if answer is not None:

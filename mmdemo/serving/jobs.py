@@ -67,6 +67,16 @@ def ask(image: Image, question: str, *, model: str | None = None, engine: Engine
     return cast(AskResult, _answer("ask", request, model, engine, started))
 
 
+def stream_ask(
+    image: Image, question: str, *, model: str | None = None, engine: Engine | None = None
+) -> Iterator[AskResult]:
+    """As :func:`ask`, word by word where the model writes its answer; the last result is complete."""
+    started = time.perf_counter()
+    request = AskRequest(picture=_picture(image), question=clean_question(question))
+    steps = (engine or default_engine()).stream("ask", request, model)
+    return (cast(AskResult, replace(step, seconds=time.perf_counter() - started)) for step in steps)
+
+
 def classify(
     image: Image,
     labels: str | Sequence[str],
@@ -150,6 +160,15 @@ def sentiment(audio: Audio, *, model: str | None = None, engine: Engine | None =
     started = time.perf_counter()
     request = SentimentRequest(sound=_sound(audio))
     return cast(SentimentResult, _answer("sentiment", request, model, engine, started))
+
+
+def stream_sentiment(
+    audio: Audio, *, model: str | None = None, engine: Engine | None = None
+) -> Iterator[SentimentResult]:
+    """As :func:`sentiment`; where words are written down too, first how it sounds, then with the words."""
+    started = time.perf_counter()
+    steps = (engine or default_engine()).stream("sentiment", SentimentRequest(sound=_sound(audio)), model)
+    return (cast(SentimentResult, replace(step, seconds=time.perf_counter() - started)) for step in steps)
 
 
 def explain(

@@ -1,10 +1,8 @@
-"""How much memory this process holds, now and at most, and how it gives back what it no longer needs."""
+"""How much memory this process holds, now and at most; :mod:`mmdemo.core.memory` gives back what it no longer needs."""
 
 from __future__ import annotations
 
-import functools
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 _STATUS = Path("/proc/self/status")
@@ -28,36 +26,6 @@ def reset_peak() -> bool:
     except OSError:
         return False
     return True
-
-
-def trim() -> bool:
-    """Hand memory that was freed back to the system, where the C library can.
-
-    glibc hands back only what lies at the end of its heap. What was needed to load a model (the file, tensors in fp16)
-    and the model that it replaced lie below blocks that live on: without asking, the process goes on holding them, 60
-    to 200 MB with the shipped checkpoints, and the memory shown after a swap would be that of both models.
-
-    Returns:
-        Whether the library was asked; False for others than glibc, which need no asking.
-    """
-    asked = _malloc_trim()
-    if asked is None:
-        return False
-    asked(0)
-    return True
-
-
-@functools.cache
-def _malloc_trim() -> Callable[[int], int] | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    import ctypes
-
-    try:
-        found: Callable[[int], int] = ctypes.CDLL("libc.so.6").malloc_trim
-    except (OSError, AttributeError):  # musl has none
-        return None
-    return found
 
 
 def _linux(field: str) -> int:

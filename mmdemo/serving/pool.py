@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.memory import trim
 from mmdemo.core.types import Model, Request, Result
 from mmdemo.serving.batching import Batcher
-from mmdemo.serving.memory import resident_bytes, trim
+from mmdemo.serving.memory import resident_bytes
 from mmdemo.serving.versions import is_gone, version_of
 
 _log = logging.getLogger(__name__)

@@ -15,6 +15,8 @@ from mmdemo.evaluate.compare import compare
 from mmdemo.evaluate.run import Progress
 from mmdemo.evaluate.verdict import Verdict, judge
 from mmdemo.models import checkpoint, hub, load, registry
+from mmdemo.models.loading import public_folder
+from mmdemo.models.public.layout import is_public, read_layout
 from mmdemo.studio.held import learned_note
 
 COLUMNS = ("file", "question", "truth", "a", "a_score", "a_credit", "b", "b_score", "b_credit", "right")
@@ -30,6 +32,9 @@ def folder_of(model: str) -> Path:
         MmdemoError: There is no such model.
     """
     fetched = hub.fetch(model)
+    public = public_folder(model, fetched)
+    if public is not None:
+        return public
     return registry.find_any(str(fetched) if fetched else model)
 
 
@@ -39,12 +44,22 @@ def task_of(a: str, b: str) -> str:
     Raises:
         MmdemoError: They are for different tasks, or for none that is served.
     """
-    one, other = (checkpoint.read_config(folder_of(model)).task for model in (a, b))
-    if one != other:
-        raise MmdemoError(f"{a} and {b} cannot be compared", f"one was made for {one}, the other for {other}")
-    if one not in TASKS:
-        raise MmdemoError(f"{a} cannot be compared", f'it is a "{one}" checkpoint and serves nobody by itself')
-    return one
+    one, other = _tasks(a), _tasks(b)
+    both = [task for task in one if task in other]
+    if not both:
+        raise MmdemoError(
+            f"{a} and {b} cannot be compared",
+            f"one was made for {' and '.join(one)}, the other for {' and '.join(other)}",
+        )
+    if both[0] not in TASKS:
+        raise MmdemoError(f"{a} cannot be compared", f'it is a "{both[0]}" checkpoint and serves nobody by itself')
+    return both[0]
+
+
+def _tasks(model: str) -> tuple[str, ...]:
+    """What a model was made for; some that others published serve two tasks."""
+    folder = folder_of(model)
+    return read_layout(folder, name=model).tasks if is_public(folder) else (checkpoint.read_config(folder).task,)
 
 
 def read_data(task: str, data: Sequence[Path | str], *, folds: Path | None = None, fold: int | None = None) -> Dataset:

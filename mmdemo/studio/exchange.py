@@ -120,7 +120,7 @@ def receive(zip: Path, *, name: str | None = None) -> Card:
 def _files(folder: Path) -> Iterator[Path]:
     from mmdemo.models import checkpoint
 
-    return (folder / name for name in sorted(checkpoint.OWN) if (folder / name).is_file())
+    return (folder / name for name in sorted(checkpoint.OWN - {checkpoint.LOCAL}) if (folder / name).is_file())
 
 
 def _add(archive: zipfile.ZipFile, name: str, file: Path) -> None:

@@ -8,13 +8,15 @@ not know them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import nn
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.tasks.base import HEAD, Task
+from mmdemo.tasks.public.base import Adapted, PublicTask
+from mmdemo.tasks.tune import LORA
 
 
 def add_lora(task: Task[Any, Any], net: nn.Module, *, rank: int, alpha: float) -> None:
@@ -32,29 +34,38 @@ def add_lora(task: Task[Any, Any], net: nn.Module, *, rank: int, alpha: float) -
     Raises:
         MmdemoError: The encoder has no such layer.
     """
-    from peft import LoraConfig, inject_adapter_in_model  # slow to import
-
     learning = {name for name, parameter in net.named_parameters() if parameter.requires_grad}
     heads = {name for name in learning if task.depth(net, name) == HEAD}
-    places = [
-        name
-        for name, module in net.named_modules()
-        if _fits(module) and f"{name}.weight" in learning and task.depth(net, f"{name}.weight") > HEAD
-    ]
-    if not places:
+    matrices: list[str] = []
+    if isinstance(task, PublicTask) and isinstance(net, Adapted):
+        places, matrices = task.lora_places(net, rank=rank)
+    else:
+        places = [
+            name
+            for name, module in net.named_modules()
+            if _fits(module) and f"{name}.weight" in learning and task.depth(net, f"{name}.weight") > HEAD
+        ]
+    if not places and not matrices:
         raise MmdemoError(
             f"LoRA has no place in {task.name}", "its encoder stays outside the network", "Use train.tune=head"
         )
+    _inject(net, places, matrices, rank=rank, alpha=alpha)
+    for name, parameter in net.named_parameters():
+        parameter.requires_grad_(name in heads or LORA in name)
+
+
+def _inject(net: nn.Module, places: Sequence[str], matrices: Sequence[str], *, rank: int, alpha: float) -> None:
+    from peft import LoraConfig, inject_adapter_in_model  # slow to import
+
     config = LoraConfig(
         r=rank,
         lora_alpha=alpha,  # type: ignore[arg-type]  # peft divides by the rank, whatever it is
         lora_dropout=0.0,
         bias="none",
-        target_modules="|".join(re.escape(place) for place in places),
+        target_modules="|".join(re.escape(place) for place in places) if places else [],
+        target_parameters=list(matrices) or None,
     )
     inject_adapter_in_model(config, net)
-    for name, parameter in net.named_parameters():
-        parameter.requires_grad_(name in heads or ".lora_" in name)
 
 
 def merge_lora(net: nn.Module) -> None:

@@ -24,6 +24,7 @@ from mmdemo.data.features import file_hashes
 from mmdemo.data.prepare import Bases
 from mmdemo.models import checkpoint, hub, registry
 from mmdemo.train.folder import CONFIG, LEARNED, PLAN, read_learned, write_json
+from mmdemo.train.public import as_before
 from mmdemo.train.settings import RunConfig, write_config
 
 
@@ -32,6 +33,7 @@ class Plan:
     """What a person asked for; see ``python -m mmdemo train --help``.
 
     Attributes:
+        base_name: The base as it was named: a hub id says more than the folder in which its files lie.
         command: The command for cards and reports: it names nobody's folders.
         request: The same with whole paths, for this machine alone (see train.request).
     """
@@ -42,6 +44,7 @@ class Plan:
     config: RunConfig
     config_file: Path
     base: Path | None = None
+    base_name: str = ""
     resume: bool = False
     device: str = "cpu"
     folds: Path | None = None
@@ -66,7 +69,9 @@ def find_base(name: str) -> Path:
     for place in (Path(name).expanduser(), checkpoints_root() / name):
         if place.is_dir():
             return place
-    found = hub.fetch(name, allow_download=True)
+    from mmdemo.models.public import fetching
+
+    found = fetching.on_disk(name) or hub.fetch(name)
     if found is None:
         near = nearest_name(name, [card.id for card in registry.list_models()])
         raise MmdemoError(f"There is no base {name!r}", "", f"Did you mean {near}" if near else "")
@@ -114,11 +119,13 @@ def as_base(plan: Plan, overrides: Sequence[str]) -> Plan:
 
     The default configuration describes the shipped checkpoint, and somebody's own may be of another shape.
     """
-    if same_task(plan) is None:
+    same = same_task(plan)
+    if same is None:
         return plan
     said = {override.partition("=")[0].strip() for override in overrides}
     net = {name: value for name, value in plan.config.net.items() if f"net.{name}" in said}
-    return replace(plan, config=replace(plan.config, net=net))
+    config = as_before(replace(plan.config, net=net), same, said)
+    return replace(plan, config=config)
 
 
 # ---------------------------------------------------------------- notes of the run
@@ -135,7 +142,7 @@ def write_plan(plan: Plan, folder: Path, *, data_hash: str, base_hash: str, prec
             "task": plan.task,
             "command": plan.command,
             "seed": plan.config.train.seed,
-            "base": None if plan.base is None else plan.base.name,
+            "base": _base_name(plan),
             "teacher": plan.teacher,
             "replaces": _replaces(plan, folder),
             "data": [path.name for path in plan.data],
@@ -149,6 +156,14 @@ def write_plan(plan: Plan, folder: Path, *, data_hash: str, base_hash: str, prec
         },
         folder / PLAN,
     )
+
+
+def _base_name(plan: Plan) -> str | None:
+    """The base without anybody's folders: a hub id, or the name of a folder."""
+    if plan.base is None:
+        return None
+    on_hub = hub.HUB_ID.match(plan.base_name) and not Path(plan.base_name).exists()
+    return plan.base_name if on_hub else plan.base.name
 
 
 def learned_by(*models: Path | None) -> list[str]:
@@ -253,6 +268,8 @@ def hash_of_bases(bases: Bases, same: Path | None) -> str:
     digest = hashlib.sha1(usedforsecurity=False)
     for part in (bases.vision, bases.text):
         digest.update((part.hash if part is not None else "").encode())
+    if bases.public is not None:
+        digest.update(bases.public.base.hash.encode())
     for net in (bases.speech, bases.emotion):
         for name, tensor in sorted(net.state_dict().items()) if net is not None else ():
             digest.update(name.encode() + tensor.cpu().numpy().tobytes())
@@ -324,6 +341,8 @@ def command_line(
             return f'"$MMDEMO_DATA/{rest}"' if shlex.quote(rest) != rest else f"$MMDEMO_DATA/{rest}"
         if path.resolve().is_relative_to(ROOT.resolve()):
             return shlex.quote(path.resolve().relative_to(ROOT.resolve()).as_posix())
+        if not path.exists() and hub.HUB_ID.match(str(path)):
+            return shlex.quote(str(path))
         return shlex.quote(path.name)  # a person's own folders are nobody else's business
 
     words = [f"python -m mmdemo train {task}"]

@@ -60,12 +60,13 @@ def run_outputs(
 ) -> list[NDArray[np.float32]]:
     """The network's outputs for all rows, in order, in evaluation mode; leaves torch's generator as it was."""
     found: list[NDArray[np.float32]] = []
-    cast = torch.autocast(device.type, dtype=DTYPES.get(precision), enabled=precision in DTYPES)
-    with still(net), torch.inference_mode(), cast:
+    cast = DTYPES.get(precision)
+    with still(net), torch.inference_mode():
         while len(found) < len(rows):
-            batch = task.collate(rows[len(found) : len(found) + batch_size])
+            batch = task.collate(rows[len(found) : len(found) + batch_size])  # in full: libraries' processors need that
             try:
-                found += task.outputs(net, {name: tensor.to(device) for name, tensor in batch.items()})
+                with torch.autocast(device.type, dtype=cast, enabled=cast is not None):
+                    found += task.outputs(net, {name: tensor.to(device) for name, tensor in batch.items()})
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error) or batch_size == 1:
                     raise

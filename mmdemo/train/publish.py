@@ -20,6 +20,8 @@ from mmdemo.data.teacher import credit
 from mmdemo.evaluate.card import render_card
 from mmdemo.models import checkpoint, parts, probe, registry
 from mmdemo.models.loading import read
+from mmdemo.models.public.adapter import is_adapter, local_note, with_base
+from mmdemo.models.public.base import PublicModel
 from mmdemo.tasks.base import Task
 from mmdemo.train.plan import Plan, default_config, read_replaced, same_task
 from mmdemo.train.precision import run_outputs, still
@@ -39,8 +41,14 @@ def card_text(plan: Plan, prepared: Prepared) -> CardText:
 
 def _own_card(plan: Plan, prepared: Prepared) -> CardText:
     own = plan.config_file.resolve().parent != default_config(plan.task).parent.resolve()
+    if own and prepared.task is not None:  # whoever writes a card of one's own need not know the base's hash
+        made, given = prepared.config.card, plan.config.card
+        licence = made.licence if given.licence == CardText().licence else given.licence
+        return dataclasses.replace(given, licence=licence, bases=tuple(dict.fromkeys((*given.bases, *made.bases))))
     if own or plan.out.name == f"{plan.task}-base":
         return plan.config.card
+    if prepared.task is not None:
+        return prepared.config.card
     same = same_task(plan)
     card = checkpoint.read_config(same).card if same is not None else plan.config.card
     name = same.name if same is not None else "encoders named with --base"
@@ -61,7 +69,7 @@ def calibrated(plan: Plan, task: Task[Any, Any], prepared: Prepared, net: nn.Mod
     started from stays: a temperature of a dozen rows is chance, and makes a network far too sure of itself.
     """
     same = same_task(plan)
-    before = checkpoint.read_config(same).calibration if same is not None else Calibration()
+    before = checkpoint.read_config(same).calibration if same is not None else prepared.config.calibration
     if same is not None and not before.data:
         before = dataclasses.replace(before, data=f"other data, for {same.name}, which this run started from")
     config = dataclasses.replace(prepared.config, card=card_text(plan, prepared), calibration=before)
@@ -107,14 +115,20 @@ def write(
         config = dataclasses.replace(prepared.ships, card=config.card)
     if bases.vision is not None and "vision" in config.parts:
         tensors = bases.vision.shipped(tensors)
+    extra: dict[str, str] = {}
+    if bases.public is not None:
+        extra = local_note(bases.public.base)
+        net.to("meta")  # its memory is needed: the checkpoint is read, and put into its base
 
     def complete(folder: Path) -> None:
         if plan.task in SERVED:
             ready = read(folder, device=plan.device)
-            (folder / probe.FILE).write_text(probe.record(ready), encoding="utf-8")
+            exact = not isinstance(ready, PublicModel) or ready.how.precision == "fp32"
+            text = probe.record(ready, tolerance=probe.TOLERANCE if exact else probe.ROUNDED)
+            (folder / probe.FILE).write_text(text, encoding="utf-8")
         finish(folder, (), plan.command, notes, name=plan.out.name)
 
-    checkpoint.write(plan.out, config, checkpoint.pack(tensors), complete=complete, aside=aside)
+    checkpoint.write(plan.out, config, checkpoint.pack(tensors), extra=extra, complete=complete, aside=aside)
 
 
 def replaced(plan: Plan, record: Record) -> Path | None:
@@ -133,6 +147,8 @@ def _answers(config: CheckpointConfig) -> tuple[str, ...]:
 def finish(folder: Path, metrics: Sequence[Metric], command: str, notes: Sequence[str], *, name: str = "") -> None:
     """Write metrics.json and the card, which calls the checkpoint ``name``, or as its folder is called."""
     config, card = checkpoint.read_config(folder), registry.read_card(folder)
+    if is_adapter(config):
+        card = with_base(card, folder, config)
     rows = [asdict(metric) for metric in metrics]
     text = json.dumps({"command": command, "metrics": rows, "notes": list(notes)}, indent=1, ensure_ascii=False)
     (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")

@@ -20,7 +20,7 @@ from mmdemo.core.memory import keep_freed_memory
 from mmdemo.core.types import TASKS as SERVED
 from mmdemo.core.words import nearest_name
 from mmdemo.data.examples import Dataset
-from mmdemo.data.prepare import PREPARE, Bases, Prepared, Sources
+from mmdemo.data.prepare import PREPARE, Bases, Prepared, Sources, prepare_public
 from mmdemo.data.sources import make_sources
 from mmdemo.data.start import load_bases
 from mmdemo.data.teacher import teach
@@ -29,9 +29,10 @@ from mmdemo.models import checkpoint, registry
 from mmdemo.models.loading import pick_device
 from mmdemo.tasks import TASKS
 from mmdemo.tasks.base import Task
+from mmdemo.tasks.public.base import Adapted
 from mmdemo.tasks.tune import Tune, freeze
 from mmdemo.tasks.tuned import with_trunk
-from mmdemo.train import processes
+from mmdemo.train import processes, public
 from mmdemo.train.curves import draw
 from mmdemo.train.folder import STOP
 from mmdemo.train.lora import add_lora, merge_lora
@@ -92,7 +93,8 @@ def train(plan: Plan, *, watch: Watch, then: Callable[[Dataset, Say], None] | No
             epoch so far has been published.
         MmdemoError: Whatever people can do something about.
     """
-    check_batches(TASKS[plan.task], plan.config.train)
+    if not public.is_public_base(plan.base):  # its task is known once its kind is
+        check_batches(TASKS[plan.task], plan.config.train)
     check_out(plan.out, plan.data)
     if processes.is_main():
         checkpoint.recover(plan.out)
@@ -115,7 +117,8 @@ def _train(plan: Plan, record: Record) -> Dataset:
     record.status("preparing")
     ready = prepare(plan, record=record, say=record.say)
     learn, choose = len(ready.prepared.train), len(ready.prepared.validation)
-    kind = "pictures" if ready.bases.vision is not None else "clips"
+    kind = "clips" if plan.task in {"sentiment", "speech"} else "pictures"
+    kind = kind if ready.bases.public is None else "rows"
     record.say(f"{learn} {kind} to learn from, {choose} to choose by")
     try:
         fit(
@@ -140,7 +143,8 @@ def _train(plan: Plan, record: Record) -> Dataset:
 
 def _publish(plan: Plan, ready: Ready, record: Record, notes: Sequence[str] = ()) -> None:
     record.status("finishing")
-    merge_lora(ready.net)
+    if not isinstance(ready.net, Adapted):  # whose matrices are shipped as they are
+        merge_lora(ready.net)
     ready.task.conclude(ready.net, ready.prepared.train)
     config = calibrated(plan, ready.task, ready.prepared, ready.net)
     aside = replaced(plan, record)
@@ -186,7 +190,10 @@ def prepare(plan: Plan, *, say: Say, record: Record | None = None) -> Ready:
         teacher=plan.teacher,
         folded=plan.folds is not None,
         device=plan.device,
+        name=plan.base_name,
     )
+    if bases.public is not None:
+        _check_public(plan)
     steps = _steps(say)
     sources, held = make_sources(
         plan.task,
@@ -197,7 +204,7 @@ def prepare(plan: Plan, *, say: Say, record: Record | None = None) -> Ready:
         fold=plan.fold,
         seed=settings.seed,
         allow_leaks=plan.allow_leaks,
-        known_labels=bases.same.labels if bases.same is not None and task.label_rows else (),
+        known_labels=_known_labels(plan, bases),
         say=steps,
     )
     if record is not None:
@@ -219,7 +226,8 @@ def prepare(plan: Plan, *, say: Say, record: Record | None = None) -> Ready:
             say(change)
     for note in dict.fromkeys((*sources.train.notes, *sources.validation.notes)):
         say(note)
-    prepared = PREPARE[plan.task](sources, bases, plan.config.net, steps)
+    make_rows = PREPARE[plan.task] if bases.public is None else prepare_public
+    prepared = make_rows(sources, bases, plan.config.net, steps)
     prepared = replace(prepared, data=sources.train.name)
     if not prepared.train:
         raise MmdemoError("There is nothing to learn from", f"{sources.train.name} gave no usable rows")
@@ -236,6 +244,11 @@ def prepare(plan: Plan, *, say: Say, record: Record | None = None) -> Ready:
             say=steps,
         )
     torch.manual_seed(settings.seed)  # what was drawn until here depends on which parts were loaded already
+    if bases.public is not None:
+        prepared = public.described(prepared, bases, settings, device=plan.device)
+        task, tuned = public.network(prepared, bases, settings)
+        check_batches(task, settings, rows=len(prepared.train))
+        return Ready(task=task, net=tuned, prepared=prepared, bases=bases, sources=sources, held=held)
     net = _network(plan, prepared, bases)
     task.warm_up(net, prepared.train)
     task, net = with_trunk(task, net, sources.tune, None if bases.vision is None else bases.vision.trunk)
@@ -244,6 +257,23 @@ def prepare(plan: Plan, *, say: Say, record: Record | None = None) -> Ready:
     freeze(task, net, sources.tune)
     net.to(plan.device)
     return Ready(task=task, net=net, prepared=prepared, bases=bases, sources=sources, held=held)
+
+
+def _known_labels(plan: Plan, bases: Bases) -> Sequence[str]:
+    """Labels that need not be in the training part."""
+    if bases.public is not None:
+        return bases.public.model.config.labels
+    return bases.same.labels if bases.same is not None and TASKS[plan.task].label_rows else ()
+
+
+def _check_public(plan: Plan) -> None:
+    """Raises MmdemoError for what public models cannot be taught by."""
+    if plan.teacher is not None:
+        raise MmdemoError("A public model cannot be taught by --teacher", "teachers speak to networks of ours alone")
+    if plan.config.train.self_critical:
+        raise MmdemoError(
+            "train.self_critical is of no use here", "a public model learns word by word", "Leave it at 0"
+        )
 
 
 def _check_parts(plan: Plan, prepared: Prepared) -> None:
@@ -377,14 +407,16 @@ def main(
     keep_freed_memory()
     processes.take_card()
     watch = watch or Watch()
-    file = config or default_config(task)
+    place = find_base(base) if base else None
+    file = config or (public.CONFIG if public.is_public_base(place) else default_config(task))
     plan = Plan(
         task=task,
         data=tuple(data),
         out=out_folder(out),
         config=read_config(file, overrides),
         config_file=file,
-        base=find_base(base) if base else None,
+        base=place,
+        base_name=base or "",
         teacher=teacher,
         resume=resume,
         device=pick_device(device),

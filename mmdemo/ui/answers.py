@@ -55,9 +55,16 @@ def trouble(message: str, language: Language) -> str:
     return f'<div class="mm mm-panel mm-trouble" role="alert"><strong>{title}</strong>{escape(message)}</div>'
 
 
-def ask(results: Sequence[AskResult], *, limit: str, notes: Sequence[str], language: Language) -> str:
-    """The newest answer, its runners-up, and the earlier questions about the same picture."""
+def ask(
+    results: Sequence[AskResult], *, limit: str, notes: Sequence[str], language: Language, finished: bool = True
+) -> str:
+    """The newest answer, its runners-up, and the earlier questions about the same picture; or what it says so far."""
     result = results[-1]
+    if not finished:
+        question, answer = escape(result.question), escape(result.answer)
+        return _panel(
+            f'<p class="mm-question">{question}</p><p class="mm-big mm-cursor" aria-live="polite">{answer}</p>'
+        )
     parts = [
         f'<p class="mm-question">{escape(result.question)}</p>',
         f'<p class="mm-big">{escape(result.answer)}</p>',
@@ -125,7 +132,7 @@ def caption(
 
 
 def sentiment(result: SentimentResult, sound: Sound, *, limit: str, notes: Sequence[str], language: Language) -> str:
-    """Emotion, valence, bars, and for anything longer than one window the emotion over time."""
+    """Emotion, words, valence, bars, and for anything longer than one window the emotion over time."""
     heard = result.emotion not in (SILENCE, NO_SPEECH)
     parts = [f'<p class="mm-big">{escape(label_text(result.emotion, language))}</p>']
     if not heard:
@@ -136,6 +143,9 @@ def sentiment(result: SentimentResult, sound: Sound, *, limit: str, notes: Seque
         parts.append(f'<p class="mm-sub">{escape(text("probability", language, score=score))}</p>')
         if not result.sure:
             parts.append(_unsure("not_sure_sentiment", language))
+        if result.words:
+            parts.append(f"<h3>{escape(text('words_heard', language))}</h3>")
+            parts.append(f'<p class="mm-said" dir="auto">{escape(result.words)}</p>')
         parts.append(f"<h3>{escape(text('valence', language))}</h3>")
         parts.append(_valence(result, language))
         parts.append(f"<h3>{escape(text('emotions', language))}</h3>")

@@ -96,7 +96,8 @@ def build(engine: Engine) -> None:
 
         Returns:
             Object with file, emotion, scores [{label, score}], sentiment {negative, neutral, positive},
-            segments [{start, end, emotion, scores, uncertainty}], sure, model, seconds.
+            segments [{start, end, emotion, scores, uncertainty}], sure, model, seconds, and words where something that
+            can write them down is installed.
         """
         with _plain_failures():
             return jobs.sentiment(sound_or_refuse(audio, "en"), model=model or None, engine=engine).to_json()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,20 +89,24 @@ def build(page: Page) -> None:
 
     def run(
         path: str | None, asking: str, model: str | None, device: str, history: Asked | None, request: gr.Request
-    ) -> tuple[Any, ...]:
+    ) -> Iterator[tuple[Any, ...]]:
         language = language_in(request)
         try:
             engine = engines.on(device)
             picture = picture_or_refuse(path, language)
-            result = jobs.ask(picture, asking, model=model, engine=engine)
             same = history is not None and history.file == path
             earlier = history.results if history is not None and same else ()
-            results = (*earlier, result)[-KEPT_QUESTIONS:]
-            limit = first_limit(engine, "ask", result.model)
+            results = earlier
+            for result in jobs.stream_ask(picture, asking, model=model, engine=engine):
+                if results is not earlier:  # the one before was not the last
+                    yield "", answers.ask(results, limit="", notes=(), language=language, finished=False), "", gr.skip()
+                results = (*earlier, result)[-KEPT_QUESTIONS:]
+            limit = first_limit(engine, "ask", results[-1].model)
             shown = answers.ask(results, limit=limit, notes=picture.notes, language=language)
         except Exception as error:
-            return notice(error, language), gr.skip(), gr.skip(), gr.skip()
-        return "", shown, "", Asked(path or "", results)
+            yield notice(error, language), gr.skip(), gr.skip(), gr.skip()
+            return
+        yield "", shown, "", Asked(path or "", results)
 
     def clear(path: str | None, history: Asked | None, request: gr.Request) -> tuple[Any, ...]:
         if history is not None and history.file == path:  # the answer to this very picture is already there

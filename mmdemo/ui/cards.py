@@ -15,6 +15,8 @@ _TAG = re.compile(r"<(?=[A-Za-z/!])")
 
 def size_text(size: int) -> str:
     """Bytes as people read them."""
+    if size >= 1_000_000_000:
+        return f"{size / 1_000_000_000:.1f} GB"
     if size >= 1_000_000:
         return f"{size / 1_000_000:.1f} MB"
     return f"{max(size, 0) / 1_000:.0f} kB"

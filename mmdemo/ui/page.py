@@ -80,6 +80,8 @@ def build_page(engine: Engine, *, public: bool, device: str, words: gr.I18n | No
             asked=bar.asked,
             device=chosen,
         )
+        if not public:
+            studio_tabs.build_hub(page)
         cards = {}
         tabs = gr.Tabs(elem_id="tabs") if public else studio.tabs.render()  # type: ignore[no-untyped-call]
         with tabs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,17 +73,17 @@ def build(page: Page) -> None:
                 elem_classes="examples",
             )
 
-    def run(path: str | None, model: str | None, device: str, request: gr.Request) -> tuple[Any, ...]:
+    def run(path: str | None, model: str | None, device: str, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         language = language_in(request)
         try:
             engine = engines.on(device)
             sound = sound_or_refuse(path, language)
-            result = jobs.sentiment(sound, model=model, engine=engine)
-            limit = first_limit(engine, "sentiment", result.model)
-            shown = answers.sentiment(result, sound, limit=limit, notes=sound.notes, language=language)
+            for result in jobs.stream_sentiment(sound, model=model, engine=engine):
+                limit = first_limit(engine, "sentiment", result.model)
+                shown = answers.sentiment(result, sound, limit=limit, notes=sound.notes, language=language)
+                yield "", shown, "", Heard(path or "", result)
         except Exception as error:
-            return notice(error, language), gr.skip(), gr.skip(), gr.skip()
-        return "", shown, "", Heard(path or "", result)
+            yield notice(error, language), gr.skip(), gr.skip(), gr.skip()
 
     def clear(path: str | None, kept: Heard | None, request: gr.Request) -> tuple[Any, ...]:
         if kept is not None and kept.file == path:

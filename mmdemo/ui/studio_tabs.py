@@ -8,6 +8,7 @@ import gradio as gr
 
 from mmdemo.core.types import TASKS
 from mmdemo.models.registry import default_model
+from mmdemo.ui import public_models
 from mmdemo.ui.compare import tab as compare
 from mmdemo.ui.runs import tab as runs
 from mmdemo.ui.runs.watch import SECONDS, Studio, read_runs, switch
@@ -25,6 +26,11 @@ def build_frame(demo: gr.Blocks) -> Studio:
         banner=gr.HTML(elem_id="banner", js_on_load=runs.PRESSED),
         demo=demo,
     )
+
+
+def build_hub(page: Page) -> None:
+    """Models that others published, under the model lists."""
+    public_models.build(page)
 
 
 def build(page: Page, studio: Studio) -> None:

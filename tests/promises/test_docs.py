@@ -26,17 +26,21 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TRAINING = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 TEACHING = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
+MODELS = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
 APP_FLAGS = ("--host", "--port", "--device", "--share", "--auth", "--public", "--mcp", "--max-models", "--model-memory")
 ADDRESS = "http://127.0.0.1:7860"
 
 
 def blocks(language: str) -> list[str]:
     """The code blocks in one language, of the README and then of what it leads to."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README + TRAINING + TEACHING, flags=re.MULTILINE | re.DOTALL)
+    return re.findall(
+        rf"^```{language}\n(.*?)^```$", README + TRAINING + TEACHING + MODELS, flags=re.MULTILINE | re.DOTALL
+    )
 
 
 COMMANDS = [line for block in blocks("bash") for line in block.splitlines() if line.strip()]
 
+FROM_A_HUB = "tests/integration/test_public_models.py::test_from_the_hub_to_an_answer"
 ELSEWHERE = {
     "make test": ".ci/run",
     "make demo": "tests/integration/test_cli_make.py::test_make_demo_serves_the_page",
@@ -44,6 +48,14 @@ ELSEWHERE = {
     "python app.py --help": "tests/promises/test_docs.py::test_app_explains_every_flag",
     "python app.py --public": "tests/promises/test_docs.py::test_page_with_flags_is_served",
     "python app.py --mcp": "tests/promises/test_docs.py::test_page_with_flags_is_served",
+    "python -m mmdemo download Salesforce/blip-vqa-base": FROM_A_HUB,
+    'python -m mmdemo ask mmdemo/ui/examples/cat.jpg "What animal is this?" --model Salesforce/blip-vqa-base': (
+        FROM_A_HUB
+    ),
+    'python -m mmdemo ask photo.jpg "What is on the table?" --model Salesforce/blip-vqa-base': FROM_A_HUB,
+    "python -m mmdemo train ask --base Salesforce/blip-vqa-base --data my-pictures --out my-ask": (
+        "tests/integration/test_public_models.py::test_what_a_hub_gave_is_tuned"
+    ),
     "python -m pip install -r requirements.txt": "tests/promises/test_docs.py::test_nothing_is_left_to_install",
 }
 """Commands that are not run by ``test_command_runs``, and what runs them instead."""
@@ -233,9 +245,19 @@ def test_results_table_is_the_checkpoints_own() -> None:
     assert found[1].strip() == done.stdout.strip(), "run: python scripts/results_table.py --write"
 
 
+def test_table_of_public_models_is_the_list_itself() -> None:
+    done = subprocess.run(
+        [sys.executable, "scripts/models_table.py"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    found = re.search(r"<!-- models:[^\n]*-->\n(.*?)<!-- /models -->", page, flags=re.DOTALL)
+    assert found
+    assert found[1].strip() == done.stdout.strip(), "run: python scripts/models_table.py --write"
+
+
 def links() -> list[tuple[str, str]]:
     """Folder of a page below the checkout, and what it links to."""
-    pages = (("", README), ("docs", TRAINING + TEACHING))
+    pages = (("", README), ("docs", TRAINING + TEACHING + MODELS))
     return [(folder, target) for folder, text in pages for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text)]
 
 

@@ -48,7 +48,7 @@ RESULTS = {
     "/caption": {"file", "caption", "score", "sure", "alternatives", "model", "seconds"},
     "/sentiment": {"file", "emotion", "scores", "sentiment", "segments", "sure", "model", "seconds"},
 }
-OPTIONAL = {"/ask": {"weights"}}
+OPTIONAL = {"/ask": {"weights"}, "/sentiment": {"words"}}
 SCORED = {"label", "score"}
 SEGMENT = {"start", "end", "emotion", "scores", "uncertainty"}
 

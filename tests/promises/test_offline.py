@@ -18,7 +18,10 @@ REPORT = "REFUSED "
 
 @pytest.fixture(scope="module")
 def app() -> Iterator[AppProcess]:
-    with running_app(before=[sys.executable, RUNNER]) as process:
+    # as a person has it: nothing tells the hub's library to be quiet but what app.py says itself
+    with running_app(
+        before=[sys.executable, RUNNER], env={"HF_HUB_OFFLINE": "0", "TRANSFORMERS_OFFLINE": "0"}
+    ) as process:
         yield process
 
 

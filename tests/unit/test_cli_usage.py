@@ -17,6 +17,7 @@ COMMANDS = (
     "caption",
     "sentiment",
     "models",
+    "download",
     "evaluate",
     "questions",
     "benchmark",

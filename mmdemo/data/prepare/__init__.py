@@ -8,6 +8,7 @@ from mmdemo.data.prepare.ask import answer_shares, prepare_ask
 from mmdemo.data.prepare.bases import STOPWORDS, Bases, Net, Prepare, Prepared, Sources
 from mmdemo.data.prepare.caption import prepare_caption
 from mmdemo.data.prepare.classify import imagenet_names, object_trials, prepare_classify
+from mmdemo.data.prepare.public import prepare_public
 from mmdemo.data.prepare.sentiment import prepare_sentiment, prepare_speech_encoder
 from mmdemo.data.prepare.vision import prepare_vision
 
@@ -21,6 +22,7 @@ __all__ = [
     "answer_shares",
     "imagenet_names",
     "object_trials",
+    "prepare_public",
 ]
 
 PREPARE: Mapping[str, Prepare] = {

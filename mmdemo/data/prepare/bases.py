@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,13 +18,33 @@ from mmdemo.core.words import nearest_name, word_set
 from mmdemo.data.pictures import Say
 from mmdemo.data.read import Dataset
 from mmdemo.models.parts import TextPart, VisionPart
+from mmdemo.models.public.adapter import Base
+from mmdemo.models.public.base import PublicModel
 from mmdemo.nets.speech import EmotionNet, SpeechEncoder
+from mmdemo.tasks.base import Task
 from mmdemo.tasks.tune import Tune
 
 C = TypeVar("C")
 
 Net = Mapping[str, Scalar]
 """The ``[net]`` section of a configuration file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Public:
+    """A public model that a run builds on.
+
+    Attributes:
+        base: Which one it is.
+        model: Opened, in fp32; its network is what is tuned.
+        before: Configuration of the tuned model that the run goes on from, whose base it is.
+        folder: Where that lies.
+    """
+
+    base: Base
+    model: PublicModel
+    before: CheckpointConfig | None = None
+    folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +56,7 @@ class Bases:
         speech: Encoder that a Sentiment network starts from.
         same: Configuration of a checkpoint of the same task that the network starts from; its labels stay.
         emotion: That checkpoint's network, where the task is Sentiment.
+        public: A model that others made, which is tuned as a whole; then there is nothing else.
     """
 
     vision: VisionPart | None = None
@@ -42,6 +64,7 @@ class Bases:
     speech: SpeechEncoder | None = None
     same: CheckpointConfig | None = None
     emotion: EmotionNet | None = None
+    public: Public | None = None
 
     def modules(self) -> dict[str, nn.Module]:
         """Role → network, for what a task takes over."""
@@ -62,6 +85,11 @@ class Bases:
         """Network settings: those of the base, overridden by what the configuration says."""
         return {**(self.same.net if self.same else {}), **given}
 
+    def need_public(self) -> Public:
+        if self.public is None:
+            raise MmdemoError("This training needs a public model", "none was named", "Name one with --base")
+        return self.public
+
     def need_vision(self) -> VisionPart:
         if self.vision is None:
             raise MmdemoError("This training needs a picture trunk", "no vision checkpoint was found")
@@ -80,7 +108,8 @@ class Prepared:
     ``data`` names what was learned from; ``constants`` are values for buffers of the network, by name: known
     beforehand, carried along, not learned. ``ships`` is the checkpoint's configuration where it holds less than what
     was trained; ``beside`` are parts, by folder name, that are written next to it with their cards if they are missing.
-    ``crossed`` says that nothing is set aside, because the task judges itself by parts that it leaves out.
+    ``crossed`` says that nothing is set aside, because the task judges itself by parts that it leaves out. ``task`` is
+    the run's own, where it is none of ours.
     """
 
     train: Sequence[Any]
@@ -91,6 +120,7 @@ class Prepared:
     ships: CheckpointConfig | None = None
     crossed: bool = False
     beside: Mapping[str, tuple[TextPart, CardText]] = field(default_factory=dict)
+    task: Task[Any, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

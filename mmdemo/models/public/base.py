@@ -34,8 +34,13 @@ class How:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the weights as they are read, before any rounding to integers."""
+        """Of what flows through the network."""
         return torch.bfloat16 if self.precision in {"bf16", "int4"} else torch.float32
+
+    @property
+    def stored(self) -> torch.dtype:
+        """Of the weights as they are read, before any rounding to integers: half of fp32's memory while they are."""
+        return torch.float32 if self.precision == "fp32" else torch.bfloat16
 
 
 class PublicModel(ReadyModel):

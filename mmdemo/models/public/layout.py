@@ -152,3 +152,21 @@ def _json(file: Path, name: str) -> Json:
     except (OSError, ValueError) as error:
         raise MmdemoError(f"{name} cannot be loaded", f"its {file.name} cannot be read ({error})") from None
     return found if isinstance(found, dict) else {}
+
+
+def weights_in(folder: Path, layout: Layout) -> tuple[Path, ...]:
+    """The safetensors files that a model is read from: one, or the shards that an index names; () where there are none.
+
+    A repository of open_clip may hold the same weights once more in transformers' names. Older ones call their file
+    "open_clip_pytorch_model" in safetensors too.
+    """
+    stems = ("open_clip_model", "open_clip_pytorch_model") if layout.library == "open_clip" else ("model",)
+    for stem in stems:
+        whole, index = folder / f"{stem}.safetensors", folder / f"{stem}.safetensors.index.json"
+        if whole.is_file():  # a single file comes before an index, as in transformers
+            return (whole,)
+        if index.is_file():
+            names = _json(index, folder.name).get("weight_map")
+            shards = sorted(set(names.values())) if isinstance(names, dict) else []
+            return tuple(folder / shard for shard in shards if isinstance(shard, str) and Path(shard).name == shard)
+    return ()

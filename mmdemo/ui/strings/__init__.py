@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from mmdemo.ui.strings import compare, corrections, jobs, metrics, runs, teach
+from mmdemo.ui.strings import compare, corrections, hub, jobs, metrics, runs, teach
 
 Language = Literal["en", "zh"]
 
 TEXTS: Mapping[str, tuple[str, str]] = {
     **jobs.TEXTS,
+    **hub.TEXTS,
     **corrections.TEXTS,
     **teach.TEXTS,
     **runs.TEXTS,

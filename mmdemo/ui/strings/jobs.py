@@ -134,6 +134,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "recording": ("Recording", "录音"),
     "sentiment_button": ("Listen", "聆听"),
     "sentiment_empty": ("The emotion appears here.", "情绪会显示在这里。"),
+    "words_heard": ("Words heard", "听到的话"),
     "valence": ("Negative, neutral or positive", "消极、中性或积极"),
     "emotions": ("Emotions", "情绪"),
     "over_time": ("Over time", "随时间变化"),

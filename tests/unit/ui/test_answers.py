@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -183,3 +184,14 @@ def test_silence_is_said_to_be_silence() -> None:
 
     assert "This recording is silent" in html
     assert "mm-bars" not in html
+
+
+def test_words_stand_beside_the_emotion_and_are_nobodys_code() -> None:
+    said = replace(heard("happy", ()), words=f"good morning {EVIL}")
+
+    html = answers.sentiment(said, a_sound(1), limit="", notes=(), language="en")
+
+    assert "Words heard" in html
+    assert html.index("happy") < html.index("good morning")
+    assert is_harmless(html)
+    assert "Words heard" not in answers.sentiment(heard("happy", ()), a_sound(1), limit="", notes=(), language="en")

@@ -1,0 +1,159 @@
+"""Rows and tasks for models that others made: what their own processors and losses want of somebody's data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mmdemo.core.config import CLASSES
+from mmdemo.core.errors import MmdemoError
+from mmdemo.core.types import EMOTIONS
+from mmdemo.data import clips
+from mmdemo.data.pictures import Say
+from mmdemo.data.prepare.bases import Bases, Net, Prepared, Public, Sources, chosen_options
+from mmdemo.data.prepare.public_config import config_of, files_of
+from mmdemo.data.prepare.public_worded import SPEAKERS, prepare_vilt, prepare_worded
+from mmdemo.data.public_pixels import Look, pixels
+from mmdemo.data.read import Example
+from mmdemo.media.text import plain
+from mmdemo.models.public.audio import _FIXED
+from mmdemo.models.public.emotion_names import ours
+from mmdemo.models.public.labels import fit_labels
+from mmdemo.tasks.public.base import PublicTask
+from mmdemo.tasks.public.contrastive import HEADS, CaptionedTask, ClassesTask, ShownRow
+from mmdemo.tasks.public.speech import HeardRow, HeardTask
+
+
+def prepare_public(sources: Sources, bases: Bases, net: Net, say: Say | None) -> Prepared:
+    """Rows for a run that starts from a public model, and the run's own task.
+
+    Raises:
+        MmdemoError: The data are of no use for it, or settings are given that only networks of ours have.
+    """
+    public = bases.need_public()
+    if net:
+        raise MmdemoError(
+            f"net.{next(iter(net))} cannot be set here", f"the network is that of {public.base.id}", "Leave it out"
+        )
+    prepared = _PREPARE[public.base.layout.family](sources, public, say)
+    assert isinstance(prepared.task, PublicTask)  # noqa: S101 - all of them make one
+    prepared.task.choose_by(len(prepared.validation))
+    return prepared
+
+
+# ---------------------------------------------------------------- classify
+
+
+def _classify(sources: Sources, public: Public, say: Say | None) -> Prepared:
+    """A row per picture: its captions, or prompts with its label. Where all have labels alone, these are classes."""
+    chosen_options(sources.options)
+    model: Any = public.model
+    examples = (*sources.train.examples, *sources.validation.examples)
+    classes = _classes(sources.train.examples, public)
+    place = {_alike(label): i for i, label in enumerate(classes)}
+    alone = bool(classes) and not any(e.captions for e in examples)
+    numbers = {_alike(e.label): i for i, e in enumerate(examples) if e.label}
+    templates = model.prompts.chosen(100)
+    kept = pixels(files_of(examples), cast("Look", model.processor), public.base, say=say)
+
+    def rows(some: Sequence[Example]) -> list[ShownRow]:
+        texts: dict[Path, list[str]] = {}
+        labels: dict[Path, str] = {}
+        for e in some:
+            if e.file is None:
+                continue
+            told = e.captions or tuple(t.replace("{}", plain(e.label)) for t in templates if e.label)
+            texts.setdefault(e.file, []).extend(told)
+            if e.label and not e.captions:
+                labels[e.file] = _alike(e.label)
+        return [
+            ShownRow(
+                pixels=kept[file],
+                texts=tuple(dict.fromkeys(told)),
+                group=numbers[labels[file]] if file in labels else -1,
+                own=place.get(labels[file], -1) if file in labels and alone else -1,
+            )
+            for file, told in texts.items()
+            if told and (not alone or labels.get(file) in place)
+        ]
+
+    heads = HEADS if sources.tune.kind != "lora" else ()
+    if alone:
+        if len(classes) < 2:
+            raise MmdemoError("There is one class alone", f"all pictures are called {classes[0]}", "Add another class")
+        with torch.no_grad():
+            vectors = model.label_vectors(classes).clone()
+            neutral = None if model.sigmoid else model.neutral_vector().clone()
+        task: Any = ClassesTask(model.net, model, heads=heads, classes=vectors, neutral=neutral)
+    else:
+        task = CaptionedTask(model.net, model, heads=heads)
+    return Prepared(
+        train=rows(sources.train.examples),
+        validation=rows(sources.validation.examples),
+        config=config_of(public, sources, classes=classes),
+        task=task,
+    )
+
+
+def _classes(examples: Sequence[Example], public: Public) -> tuple[str, ...]:
+    """The labels of the training pictures, after those of the checkpoint that the run goes on from."""
+    known = public.before.settings.get(CLASSES) if public.before is not None else None
+    found: dict[str, str] = {}
+    for label in (*(known if isinstance(known, tuple) else ()), *sorted({plain(e.label) for e in examples if e.label})):
+        found.setdefault(_alike(label), label)
+    return tuple(found.values())
+
+
+def _alike(label: str | None) -> str:
+    """Equal for labels that are one to whoever asks."""
+    return plain(label or "").casefold()
+
+
+# ---------------------------------------------------------------- sentiment
+
+
+def _heard(sources: Sources, public: Public, say: Say | None) -> Prepared:
+    """A row per clip that holds speech; labels that the network does not know become units of its head."""
+    chosen_options(sources.options)
+    model: Any = public.model
+    there = {e.label for e in sources.train.examples if e.label}
+    known = {label for label in there if ours(label) in model.config.labels}
+    new = [label for label in EMOTIONS if label in there - known] + sorted(there - known - set(EMOTIONS))
+    labels = (*model.config.labels, *new)
+    index = {label: i for i, label in enumerate(labels)}
+    index |= {label: index[ours(label)] for label in known if label not in index}
+    fit_labels(model, labels)
+    model.net.config.apply_spec_augment = False  # it fails on clips of a syllable
+    if hasattr(model.net, "freeze_feature_encoder"):
+        model.net.freeze_feature_encoder()
+
+    def read(some: Sequence[NDArray[np.float32]]) -> Mapping[str, torch.Tensor]:
+        return cast("Mapping[str, torch.Tensor]", model._inputs([model._at_its_rate(clip) for clip in some]))
+
+    def rows(examples: Sequence[Example], learning: bool) -> list[HeardRow]:
+        told = [(e.file, index[e.label]) for e in examples if e.file is not None and e.label in index]
+        found = clips.clips([file for file, _ in told], say=say)
+        return [HeardRow(samples=found[file], label=label, learning=learning) for file, label in told if file in found]
+
+    together = model._masks() or model.net.config.model_type in _FIXED
+    return Prepared(
+        train=rows(sources.train.examples, True),
+        validation=rows(sources.validation.examples, False),
+        config=config_of(public, sources, labels=labels),
+        task=HeardTask(model.net, read, apart=not together),
+    )
+
+
+_PREPARE: Mapping[str, Callable[[Sources, Public, Say | None], Prepared]] = {
+    "open_clip": _classify,
+    "zero_shot": _classify,
+    **dict.fromkeys(SPEAKERS, prepare_worded),
+    "vilt": prepare_vilt,
+    "audio": _heard,
+}
+"""Kind of model → how its rows are made."""

@@ -1,0 +1,66 @@
+"""Florence-2 of transformers, asked for captions.
+
+Xiao et al. 2024, "Florence-2: Advancing a Unified Representation for a Variety of Vision Tasks",
+https://arxiv.org/abs/2311.06242.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Self
+
+from mmdemo.core.types import CaptionRequest, Card
+from mmdemo.models.caption import LEAST_BEAMS
+from mmdemo.models.public.base import How, as_image
+from mmdemo.models.public.generating import Listener, Manner, Said, end_tokens, generate
+from mmdemo.models.public.pretrained import lowered, read_net, read_processor
+from mmdemo.models.public.worded import WordedModel, budget
+
+DETAILED_WORDS = 30
+"""Words from which on there is room for what the network calls a detailed caption: two or three sentences."""
+
+
+class FlorenceModel(WordedModel):
+    """Captions by the network's own task words, "<CAPTION>" and, where there is room, "<DETAILED_CAPTION>"."""
+
+    family: ClassVar[str] = "florence"
+
+    @classmethod
+    def open(cls, folder: Path, card: Card, *, how: How) -> Self:
+        from transformers import Florence2ForConditionalGeneration
+
+        net = read_net(Florence2ForConditionalGeneration, folder, how=how, name=card.id)
+        processor = read_processor(folder, name=card.id)
+        return cls(card, lowered(net, how), processor, how=how, ends=end_tokens(net))
+
+    def _manner(self, request: CaptionRequest) -> Manner:
+        return Manner(beams=max(request.n, LEAST_BEAMS), tokens=budget(request.max_words))
+
+    def _say(self, requests: Sequence[CaptionRequest], manner: Manner, listener: Listener) -> list[list[Said]]:
+        inputs = self.processor(
+            images=[as_image(r.picture) for r in requests],
+            text=[task_words(r) for r in requests],
+            padding=True,
+            return_tensors="pt",
+        )
+        return generate(
+            self.net,
+            inputs.to(self.device, self.how.dtype),
+            items=len(requests),
+            manner=manner,
+            ends=self.ends,
+            listener=listener,
+        )
+
+    def _text(self, request: CaptionRequest, said: Said) -> str:
+        """As the processor reads it for this task; it wants the special tokens in place."""
+        task, (height, width) = task_words(request), request.picture.pixels.shape[:2]
+        text = self.processor.decode(list(said.tokens), skip_special_tokens=False)
+        read: str = self.processor.post_process_generation(text, task=task, image_size=(width, height))[task]
+        return read
+
+
+def task_words(request: CaptionRequest) -> str:
+    """What Florence-2 is told to do."""
+    return "<DETAILED_CAPTION>" if request.max_words >= DETAILED_WORDS else "<CAPTION>"

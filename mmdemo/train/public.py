@@ -1,0 +1,126 @@
+"""Tuning a public model: its network as a run trains it, and what the finished checkpoint says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmdemo.core.config import Scalar
+from mmdemo.core.errors import MmdemoError
+from mmdemo.core.settings import ROOT
+from mmdemo.data.prepare import Bases, Prepared
+from mmdemo.data.start import builds_on_public
+from mmdemo.models import checkpoint
+from mmdemo.models.folder import parameters_in
+from mmdemo.models.public import adapter
+from mmdemo.models.public.layout import weights_in
+from mmdemo.models.public.precision import default_precision
+from mmdemo.tasks.base import Task
+from mmdemo.tasks.public.base import LORA_A, LORA_B, Adapted, PublicTask, lora_layers
+from mmdemo.tasks.tune import Tune, freeze
+from mmdemo.train.lora import add_lora
+from mmdemo.train.settings import RunConfig, TrainSettings
+
+CONFIG = ROOT / "configs" / "public.toml"
+"""Settings of runs that build on a public model."""
+
+KEPT = {adapter.TUNE: "tune", adapter.RANK: "lora_rank", adapter.ALPHA: "lora_alpha"}
+"""Settings of a tuned model that a run which goes on from it must have as well, and what they are called there."""
+
+
+def is_public_base(base: Path | None) -> bool:
+    """Whether a run builds on a model that others made, tuned before or not."""
+    return base is not None and builds_on_public(base)
+
+
+def as_before(config: RunConfig, base: Path, said: set[str]) -> RunConfig:
+    """The configuration with what is trained as it was in the tuned model that the run goes on from.
+
+    Args:
+        said: Settings ("train.tune") that a person gave: they stay.
+    """
+    if not (base / "config.json").is_file():
+        return config
+    try:
+        settings = checkpoint.read_config(base).settings
+    except MmdemoError:
+        return config  # as a library has it, not tuned before
+    found: dict[str, Any] = {
+        name: settings[key] for key, name in KEPT.items() if key in settings and f"train.{name}" not in said
+    }
+    return replace(config, train=replace(config.train, **found))
+
+
+def network(prepared: Prepared, bases: Bases, settings: TrainSettings) -> tuple[Task[Any, Any], Adapted]:
+    """Task and network of a run, with gradients where something is trained.
+
+    Raises:
+        MmdemoError: Nothing can be trained like that, or the run goes on from a model that was tuned otherwise.
+    """
+    public, task, tune = bases.need_public(), prepared.task, Tune.parse(settings.tune)
+    assert isinstance(task, PublicTask)  # noqa: S101 - as prepare_public has made it
+    net = Adapted(public.model.net)
+    task.open_up(net)
+    if public.before is not None:
+        _check_kept(public.before.settings, settings, str(public.folder and public.folder.name))
+    if tune.kind == "lora":
+        _watch(task, net, prepared.train[:1])
+        add_lora(task, net, rank=settings.lora_rank, alpha=settings.lora_alpha)
+    freeze(task, net, tune)
+    if not any(parameter.requires_grad for parameter in net.parameters()):
+        raise MmdemoError(
+            f"train.tune={tune} leaves nothing to train", f"{public.base.id} has no head of its own", "Use lora"
+        )
+    if public.folder is not None:
+        _fill(net, checkpoint.read_weights(public.folder), public.folder.name)
+    return task, net
+
+
+def described(prepared: Prepared, bases: Bases, settings: TrainSettings, *, device: str) -> Prepared:
+    """With what was trained among the settings of the checkpoint, and in what numbers it is to be served here."""
+    base = bases.need_public().base
+    parameters = sum(parameters_in(file) for file in weights_in(base.folder, base.layout))
+    said: dict[str, Scalar] = {
+        adapter.TUNE: str(Tune.parse(settings.tune)),
+        adapter.RANK: settings.lora_rank,
+        adapter.ALPHA: float(settings.lora_alpha),
+        adapter.PRECISION: default_precision(device, parameters),
+    }
+    return replace(prepared, config=replace(prepared.config, settings={**prepared.config.settings, **said}))
+
+
+def _watch(task: PublicTask, net: Adapted, rows: Sequence[Any]) -> None:
+    chance, device = torch.get_rng_state(), next(net.parameters()).device
+    task.watch(net, {name: tensor.to(device) for name, tensor in task.collate(rows).items()})
+    torch.set_rng_state(chance)
+
+
+def _check_kept(before: Mapping[str, object], settings: TrainSettings, name: str) -> None:
+    for key, setting in KEPT.items():
+        if setting != "tune" and settings.tune != "lora":
+            continue
+        was, now = before.get(key), getattr(settings, setting)
+        if was != now:
+            raise MmdemoError(
+                f"This run cannot go on from {name}",
+                f"train.{setting} is {now} and was {was} there",
+                f"Leave it as it was, or merge {name} first and tune what comes of it",
+            )
+
+
+def _fill(net: Adapted, learned: Mapping[str, torch.Tensor], name: str) -> None:
+    """Put the matrices of a tuned model where LoRA has put its own."""
+    places = lora_layers(net)
+    with torch.no_grad():
+        for tensor, value in learned.items():
+            place = tensor.removesuffix(LORA_A).removesuffix(LORA_B)
+            if place == tensor:
+                continue
+            if place not in places:
+                raise MmdemoError(f"This run cannot go on from {name}", f"nothing is tuned at {place} now")
+            matrices = places[place].lora_A if tensor.endswith(LORA_A) else places[place].lora_B
+            matrices["default"].weight.copy_(value)

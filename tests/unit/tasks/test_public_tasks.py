@@ -1,0 +1,270 @@
+"""Tasks over networks that others made: what is trained of them, and that the losses are their makers' own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from open_clip.loss import SigLipLoss
+from PIL import Image
+from torch import nn
+
+from mmdemo.core.types import AskRequest, Card
+from mmdemo.media.image import load_picture
+from mmdemo.models.public.base import How
+from mmdemo.models.public.opening import class_of
+from mmdemo.tasks.base import HEAD
+from mmdemo.tasks.public.base import Adapted, PublicTask
+from mmdemo.tasks.public.contrastive import ClassesTask, ShownRow, sigmoid_loss
+from mmdemo.tasks.public.speakers import BlipSpeaker, ChatSpeaker
+from mmdemo.tasks.public.speech import HeardRow, HeardTask
+from mmdemo.tasks.public.worded import SILENT, SaidRow, WordedTask, targets
+from mmdemo.tasks.tune import Tune, freeze
+from mmdemo.train.lora import add_lora
+from tests.small_bases import draw
+from tests.sounds import speech_like
+from tests.tiny_models.audio import make_speech
+from tests.tiny_models.blip import make_blip_ask
+from tests.tiny_models.chat import make_llava, make_qwen
+
+
+class Bare(PublicTask):
+    """Nothing but what is trained."""
+
+    collate = loss = outputs = score = calibrate = None  # type: ignore[assignment]
+
+
+Bare.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]
+
+
+def named(*names: str) -> nn.Module:
+    """A network whose parameters are called so."""
+    net = nn.Module()
+    for name in names:
+        *path, last = name.split(".")
+        at = net
+        for part in path:
+            if not hasattr(at, part):
+                at.add_module(part, nn.Module())
+            at = getattr(at, part)
+        at.register_parameter(last, nn.Parameter(torch.zeros(2, 2)))
+    return net
+
+
+def opened(family: str, task: str, folder: Path) -> Any:
+    return class_of(family).open(folder, Card(id="tiny", task=task, summary="", licence=""), how=How())
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("tiny")
+    make_blip_ask(root / "blip")
+    make_qwen(root / "qwen")
+    make_llava(root / "llava")
+    make_speech(root / "wavlm", "wavlm", norm="group")
+    make_speech(root / "wav2vec2")
+    for i, thing in enumerate(("dog", "car")):
+        draw("red", thing, i).save(root / f"{thing}.png")
+    return root
+
+
+# ---------------------------------------------------------------- what is trained
+
+
+def test_depth_is_counted_from_the_top_of_each_stack() -> None:
+    names = {
+        "visual.trunk.stages.0.blocks.1.conv1.weight": 3,
+        "visual.trunk.stages.2.blocks.0.norm.weight": 1,
+        "visual.trunk.stem.0.weight": 4,
+        "visual.head.proj.weight": HEAD,
+        "text.transformer.resblocks.0.attn.in_proj_weight": 2,
+        "text.transformer.resblocks.1.attn.in_proj_weight": 1,
+        "text.token_embedding.weight": 4,
+        "text.ln_final.weight": 1,
+        "encoder.conv_layers.0.conv.weight": 4,
+        "encoder.layers.0.attention.rel_attn_embed.weight": 2,
+        "encoder.layers.1.fc.weight": 1,
+        "lm_head.weight": 4,
+    }
+    net = Adapted(named(*names))
+    task = Bare("classify", net.net, heads=("visual.head",))
+    assert {name: task.depth(net, f"net.{name}") for name in names} == names
+    assert task.depth(net, "net.encoder.layers.0.fc.lora_A.default.weight") == HEAD
+
+
+def test_the_state_is_what_is_trained_and_batch_norms_rest() -> None:
+    net = Adapted(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 2)))
+    net.net[0].requires_grad_(False)
+    net.net[1].requires_grad_(False)
+    assert set(net.state_dict()) == {"net.2.weight", "net.2.bias"}
+    mean = net.net[1].running_mean.clone()
+    net.train().net(torch.randn(8, 2))
+    assert torch.equal(net.net[1].running_mean, mean)
+    assert net.net[2].training
+    net.load_state_dict({"net.2.weight": torch.ones(2, 2), "net.2.bias": torch.ones(2)})
+    assert bool((net.net[2].weight == 1).all())
+    with pytest.raises(RuntimeError, match=r"net\.2\.bias"):
+        net.load_state_dict({"net.2.weight": torch.ones(2, 2)})
+
+
+def test_layers_that_are_never_called_get_no_matrices(folders: Path) -> None:
+    model = opened("audio", "sentiment", folders / "wavlm")
+    task, net = heard(model), Adapted(model.net)
+    task.open_up(net)
+    task.watch(net, task.collate(clips(0.5, 0.6)))
+    add_lora(task, net, rank=2, alpha=2)
+    freeze(task, net, Tune(kind="lora"))
+    task.loss(net, task.collate(clips(0.5, 0.6))).backward()
+    # of two matrices the first one starts at random, and the second at 0: that has a gradient from the first step on
+    matrices = {name: p for name, p in net.named_parameters() if ".lora_B." in name}
+    # WavLM's attention reads the weights of its layers and never calls them
+    layers = {name.split(".lora_B")[0].rpartition(".")[2] for name in matrices}
+    assert layers == {"intermediate_dense", "output_dense", "gru_rel_pos_linear"}
+    assert all(p.grad is not None and bool(p.grad.any()) for p in matrices.values())
+
+
+# ---------------------------------------------------------------- losses
+
+
+def test_the_sigmoid_loss_is_that_of_open_clip() -> None:
+    torch.manual_seed(0)
+    pictures, texts = (nn.functional.normalize(torch.randn(5, 8), dim=1) for _ in range(2))
+    theirs = SigLipLoss()(pictures, texts, torch.tensor(7.0), torch.tensor(-3.0))
+    ours = sigmoid_loss(pictures, texts, scale=7.0, bias=-3.0, group=torch.arange(5))
+    torch.testing.assert_close(ours, theirs)
+    grouped = sigmoid_loss(pictures, texts, scale=7.0, bias=-3.0, group=torch.tensor([0, 0, 1, 2, 3]))
+    logits = 7.0 * pictures @ texts.T - 3.0
+    left_out = -(nn.functional.logsigmoid(-logits[0, 1]) + nn.functional.logsigmoid(-logits[1, 0])) / 5
+    torch.testing.assert_close(grouped, theirs - left_out)
+
+
+class Towers:
+    """Pictures that are vectors already."""
+
+    scale, bias, sigmoid = 10.0, 0.0, False
+
+    def picture_features(self, inputs: Any) -> torch.Tensor:
+        return inputs["x"]
+
+    text_features, tokenizer = None, None
+
+
+def test_none_of_these_is_fitted_to_what_is_shown() -> None:
+    random = np.random.default_rng(0)
+    classes = torch.eye(4)[:3]
+    rows, outputs = [], []
+    task = ClassesTask(named("visual.proj"), Towers(), classes=classes, neutral=torch.eye(4)[3:])  # type: ignore[arg-type]
+    for i in range(60):
+        vector = np.eye(4)[i % 3] + random.normal(0, 0.2, 4)
+        rows.append(ShownRow(pixels={"x": vector.astype(np.float32)}, texts=("",), own=i % 3))
+    net: Any = Adapted(nn.Linear(1, 1))
+    outputs = task.outputs(net, task.collate(rows))
+    assert task.score(net, outputs, rows)["top1"] > 0.9
+    found = task.calibrate(net, outputs, rows)
+    table = np.stack(outputs)
+    none = table[:, 3] + found.height
+    assert np.mean(table[:, :3].max(axis=1) > none) > 0.9  # with its class it wins
+    rest = np.stack([np.delete(out[:3], row.own) for out, row in zip(table, rows, strict=True)])
+    assert np.mean(none > rest.max(axis=1)) > 0.9  # without it, none does
+    assert task.calibrate(net, outputs[:10], rows[:10]).temperature == 1.0  # too few to say
+
+
+def test_targets_end_and_are_silent_behind_it() -> None:
+    read, said = targets([[5, 6, 7], [8]], end=2)
+    assert read.tolist() == [[5, 6, 7, 2], [8, 2, 2, 2]]
+    assert said.tolist() == [[5, 6, 7, 2], [8, 2, SILENT, SILENT]]
+
+
+def asked(folders: Path, model: Any) -> list[SaidRow]:
+    rows = []
+    for thing, question, answer in (("dog", "what is it", "a big dog"), ("car", "is there a red ball in it", "no")):
+        file = folders / f"{thing}.png"
+        images = [Image.open(file).convert("RGB")]
+        pixels = model.processor.image_processor(images=images, return_tensors="pt")["pixel_values"][0]
+        kept = {"pixel_values": pixels.numpy()}
+        rows.append(SaidRow(file=file, question=question, answers={answer: 1.0}, right={}, pixels=kept))
+    return rows
+
+
+def test_blip_is_taught_as_its_library_does_but_from_its_own_first_token(folders: Path) -> None:
+    model = opened("blip_ask", "ask", folders / "blip")
+    rows, net = asked(folders, model), Adapted(model.net)
+    task = WordedTask("ask", model.net, BlipSpeaker(model.net, model.processor, head=True), model.predict)
+    words = model.processor.tokenizer
+    model.net.text_decoder.label_smoothing = 0.0
+    for row in rows:
+        batch = task.collate([row])
+        answer = words(next(iter(row.answers)), return_tensors="pt").input_ids
+        answer[:, 0] = words.bos_token_id  # the library's example leaves [CLS] there, generation begins with [DEC]
+        question = words(row.question, return_tensors="pt")
+        theirs = model.net(**question, pixel_values=batch["pixel_values"], labels=answer).loss
+        torch.testing.assert_close(task.loss(net, batch), theirs)
+    together = task.outputs(net, task.collate(rows))
+    alone = [task.outputs(net, task.collate([row]))[0] for row in rows]
+    np.testing.assert_allclose(np.stack(together), np.stack(alone), rtol=1e-5)  # padding says nothing
+
+
+@pytest.mark.parametrize("kind", ["qwen", "llava"])
+def test_a_chat_model_learns_its_answer_alone_behind_the_prompt_that_is_served(folders: Path, kind: str) -> None:
+    model = opened("chat", "ask", folders / kind)
+    rows, net = asked(folders, model), Adapted(model.net)
+    ends = sorted(model.ends)
+    speaker = ChatSpeaker("ask", model.net, model.processor, ends=ends, talk=model._talk, between=False)
+    task = WordedTask("ask", model.net, speaker, model.predict)
+    batch = task.collate(rows)
+    words = model.processor.tokenizer
+    heard: list[str] = []
+    for tokens, target in zip(batch["input_ids"], batch["target"], strict=True):
+        learned = target[target != SILENT]
+        assert learned[-1] in ends
+        heard.append(words.decode(learned[:-1]))
+        at = len(tokens) - len(target)
+        assert torch.equal(tokens[at : at + len(learned)], learned)
+    assert heard == ["a big dog", "no"]
+
+    prompts: list[torch.Tensor] = []
+
+    def note(*_: Any, **inputs: Any) -> Any:
+        prompts.append(inputs["input_ids"])
+        raise StopIteration
+
+    model.net.generate = note
+    pictures = [load_picture(row.file) for row in rows]
+    for picture, row, tokens in zip(pictures, rows, batch["input_ids"], strict=True):
+        with pytest.raises(StopIteration):
+            model._answer([AskRequest(picture=picture, question=row.question)])
+        served = prompts.pop()[0]
+        before = tokens[: len(tokens) - batch["target"].shape[1]]
+        assert torch.equal(before[-len(served) :], served)
+
+    whole = model.net(**{n: t for n, t in batch.items() if n != "target"}).logits
+    count = batch["target"].shape[1]
+    torch.testing.assert_close(speaker.logits(model.net, batch), whole[:, -count - 1 : -1], atol=1e-5, rtol=1e-5)
+    alone = [task.outputs(net, task.collate([row]))[0] for row in rows]
+    np.testing.assert_allclose(np.stack(task.outputs(net, batch)), np.stack(alone), rtol=1e-4)
+
+
+# ---------------------------------------------------------------- speech
+
+
+def clips(*seconds: float) -> list[HeardRow]:
+    return [
+        HeardRow(samples=speech_like(s, rate=16_000, seed=i), label=i % 2, learning=False)
+        for i, s in enumerate(seconds)
+    ]
+
+
+def heard(model: Any) -> HeardTask:
+    return HeardTask(model.net, lambda some: model._inputs(list(some)), apart=not model._masks())
+
+
+@pytest.mark.parametrize("kind", ["wavlm", "wav2vec2"])
+def test_clips_of_a_batch_are_heard_as_each_alone_is_served(folders: Path, kind: str) -> None:
+    model = opened("audio", "sentiment", folders / kind)
+    task, net = heard(model), Adapted(model.net).eval()
+    rows = clips(0.5, 0.9, 0.7)
+    together = torch.from_numpy(np.stack(task.outputs(net, task.collate(rows)))).softmax(dim=1).numpy()
+    np.testing.assert_allclose(together, model.probabilities([row.samples for row in rows]), atol=1e-5)
