@@ -41,8 +41,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     """Serve the page until it is stopped; the exit code is 1 when it cannot be served."""
     flags = parse(arguments)
-    # before gradio and the hub's library are imported: no telemetry, no version check. A hub is asked only when somebody
-    # looks a model up there, and never on a page for strangers; HF_HUB_OFFLINE=1 forbids that too
+    # before gradio and the hub's library are imported: no telemetry, no version check. A hub is asked only when
+    # somebody looks a model up there, and never on a page for strangers; HF_HUB_OFFLINE=1 forbids that too
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     if flags.public or flags.share:

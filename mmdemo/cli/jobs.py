@@ -209,7 +209,7 @@ def _engine(task: str, model: str | None, device: str) -> Iterator[Engine]:
     """An engine for this command, its model known to exist before the first file is read."""
     from mmdemo.serving.engine import Engine
 
-    # nothing is fetched unless the person names a model by its hub id
+    # nothing is fetched here: "download" does that, after saying what it takes
     with Engine(device=device) as engine:
         engine.card(task, model)
         yield engine

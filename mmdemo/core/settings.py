@@ -9,6 +9,14 @@ ROOT = Path(__file__).resolve().parents[2]
 """The checkout: the folder of app.py, configs/ and checkpoints/."""
 
 
+def typed_path(name: str) -> Path:
+    """What somebody typed, as a path; "~nobody" stays as it is."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # there is no such person on this machine
+        return Path(name)
+
+
 def data_root() -> Path:
     """Folder of the public data sets: ``MMDEMO_DATA``, default ``../shared/data`` beside the checkout."""
     return Path(os.environ.get("MMDEMO_DATA") or ROOT.parent / "shared" / "data").expanduser()

@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
-from mmdemo.core.settings import cache_root, checkpoints_root
+from mmdemo.core.settings import cache_root, checkpoints_root, typed_path
 
 HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
 ALLOWED = frozenset({".json", ".safetensors", ".md", ".txt"})
@@ -35,11 +35,11 @@ def fetch(model: str, *, allow_download: bool = False) -> Path | None:
     Raises:
         MmdemoError: A zip that is damaged or holds what no checkpoint holds; a hub id that is not on disk.
     """
-    if (checkpoints_root() / model).is_dir() or Path(model).expanduser().is_dir():
+    if (checkpoints_root() / model).is_dir() or typed_path(model).is_dir():
         return None
     if model.lower().endswith(".zip"):
-        return unzip(Path(model).expanduser())
-    return download(model, allowed=allow_download) if HUB_ID.match(model) else None
+        return unzip(typed_path(model))
+    return download(model, allowed=allow_download) if HUB_ID.fullmatch(model) else None
 
 
 def unzip(file: Path) -> Path:
@@ -129,11 +129,14 @@ def download(hub_id: str, *, allowed: bool) -> Path:
     Raises:
         MmdemoError: It is not on this machine, or cannot be fetched.
     """
-    from mmdemo.models.public import fetching
+    from mmdemo.models.public import fetching, shelf
 
     found = fetching.on_disk(hub_id)
     if found is not None:
         return found
+    kept = next((one for one in shelf.known() if one.id == hub_id), None)
+    if kept is not None:  # it was fetched into another cache
+        return Path(kept.folder)
     if not allowed:
         advice = f"See what it takes, and fetch it: python -m mmdemo download {hub_id}"
         raise MmdemoError(f"{hub_id} is not on this machine", "", advice)

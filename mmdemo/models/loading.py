@@ -10,7 +10,7 @@ import torch
 
 from mmdemo.core.config import FAMILY, CheckpointConfig
 from mmdemo.core.errors import MmdemoError
-from mmdemo.core.settings import checkpoints_root
+from mmdemo.core.settings import checkpoints_root, typed_path
 from mmdemo.core.types import TASKS as SERVED
 from mmdemo.core.types import Card, Model
 from mmdemo.models import checkpoint, hub, probe, registry
@@ -62,15 +62,6 @@ def load(task: str, model: str | None = None, *, device: str = "auto", allow_dow
     """
     if task not in SERVED:
         raise MmdemoError(f"There is no task {task!r}", f"known are {', '.join(SERVED)}")
-    ready = _load(task, model, device=device, allow_download=allow_download)
-    if task != "sentiment":
-        return ready
-    from mmdemo.models.public.opening import with_words
-
-    return with_words(ready, ready.device)
-
-
-def _load(task: str, model: str | None, *, device: str, allow_download: bool) -> ReadyModel:
     place = None if model is None else hub.fetch(model, allow_download=allow_download)
     public = public_folder(model, place)
     if model is not None and public is not None:
@@ -83,12 +74,24 @@ def _load(task: str, model: str | None, *, device: str, allow_download: bool) ->
     return ready
 
 
+def load_with_words(
+    task: str, model: str | None = None, *, device: str = "auto", allow_download: bool = False
+) -> Model:
+    """As :func:`load`; a model of Sentiment also says what was said, where somebody has brought a transcriber."""
+    ready = load(task, model, device=device, allow_download=allow_download)
+    if task != "sentiment":
+        return ready
+    from mmdemo.models.public.opening import with_words
+
+    return with_words(ready, pick_device(device))
+
+
 def public_folder(model: str | None, fetched: Path | None = None) -> Path | None:
     """The folder that a name, a path or a fetched hub id means, where a model of others lies there."""
     if model is None:
         return None
     named = checkpoints_root() / model
-    folder = fetched or (named if (named / "config.json").is_file() else Path(model).expanduser())
+    folder = fetched or (named if (named / "config.json").is_file() else typed_path(model))
     return folder if folder.is_dir() and layout.is_public(folder) else None
 
 

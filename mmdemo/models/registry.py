@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mmdemo.core.config import FAMILY
 from mmdemo.core.errors import MmdemoError
-from mmdemo.core.settings import cache_root, checkpoints_root
+from mmdemo.core.settings import cache_root, checkpoints_root, typed_path
 from mmdemo.core.types import TASKS, Card
 from mmdemo.core.words import nearest_name
 from mmdemo.models import folder as folders
@@ -41,13 +42,20 @@ def list_models(task: str | None = None) -> tuple[Card, ...]:
         if card.task in TASKS and task in (None, card.task):
             cards.append(card)
     for one in shelf.known():
-        cards += [one.card(served) for served in one.tasks if task in (None, served)]
+        cards += [one.card(served) for served in one.tasks if served in TASKS and task in (None, served)]
     return tuple(sorted(cards, key=lambda c: (TASKS.index(c.task), *_order(c))))
 
 
 def list_own(task: str | None = None) -> tuple[Card, ...]:
-    """Without what others published: what strangers may choose from, whose requests a large model would stall."""
-    return tuple(card for card in list_models(task) if card.source != "public")
+    """Without what others published, and what stands on it: a large model would stall whoever else is asking."""
+    return tuple(card for card in list_models(task) if card.source != "public" and not _stands_on_public(card))
+
+
+def _stands_on_public(card: Card) -> bool:
+    try:
+        return FAMILY in folders.read_config(checkpoints_root() / card.id).net
+    except MmdemoError:
+        return False
 
 
 def _order(card: Card) -> tuple[bool, bool, str]:
@@ -62,7 +70,7 @@ def find(task: str, model: str | None) -> Path:
     """
     name = model or default_model(task)
     here = checkpoints_root() / name
-    folder = here if (here / "config.json").exists() else Path(name).expanduser()
+    folder = here if (here / "config.json").exists() else typed_path(name)
     if not (folder / "config.json").exists():
         refuse_unfinished(name)
         known = [card.id for card in list_models(task)]
@@ -80,7 +88,7 @@ def find(task: str, model: str | None) -> Path:
 
 def refuse_unfinished(name: str) -> None:
     """Raises MmdemoError where the name is that of a run which has not come to a model yet."""
-    for place in (checkpoints_root() / name, Path(name).expanduser()):
+    for place in (checkpoints_root() / name, typed_path(name)):
         if (place / "trainer").is_dir() and not (place / "config.json").exists():
             raise MmdemoError(f"{name} is no model yet", "its training has not ended", "Go on with --resume")
 
@@ -92,7 +100,7 @@ def find_any(model: str) -> Path:
         MmdemoError: Naming what there is, where there is no such checkpoint.
     """
     root = checkpoints_root()
-    for place in (root / model, Path(model).expanduser()):
+    for place in (root / model, typed_path(model)):
         if (place / "config.json").is_file():
             return place
     known = sorted(file.parent.name for file in root.glob("*/config.json")) if root.is_dir() else []

@@ -11,6 +11,7 @@ from typing import Literal
 from mmdemo.core.errors import MmdemoError
 from mmdemo.models.public import fetching
 from mmdemo.models.public.fetching import Plan, Progress, Stopped
+from mmdemo.models.public.opening import put_on_shelf
 
 log = logging.getLogger("mmdemo")
 
@@ -75,7 +76,8 @@ class Downloads:
             self._put(plan.id, done=progress.done, total=progress.total, seconds=time.monotonic() - started)
 
         try:
-            fetching.fetch(plan, on_progress=tell, cancelled=stop.is_set)
+            folder = fetching.fetch(plan, on_progress=tell, cancelled=stop.is_set)
+            put_on_shelf(folder, name=plan.id)  # also where nobody is watching any more
         except Stopped as error:
             self._put(plan.id, status="stopped", error=str(error))
         except MmdemoError as error:

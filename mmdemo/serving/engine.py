@@ -8,13 +8,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import cast
 
 from mmdemo import models
 from mmdemo.core.config import CLASSES
 from mmdemo.core.errors import MmdemoError
-from mmdemo.core.settings import checkpoints_root
+from mmdemo.core.settings import checkpoints_root, typed_path
 from mmdemo.core.types import (
     TASKS,
     AskRequest,
@@ -26,6 +25,7 @@ from mmdemo.core.types import (
     ClassifyRequest,
     ClassifyResult,
     HeatMap,
+    Model,
     Request,
     Result,
     SentimentRequest,
@@ -36,7 +36,7 @@ from mmdemo.models.folder import read_config
 from mmdemo.models.public import shelf
 from mmdemo.serving.cache import LruCache
 from mmdemo.serving.memory import resident_bytes
-from mmdemo.serving.pool import Loader, ModelPool, Prepared, translated
+from mmdemo.serving.pool import Loader, ModelPool, Prepared, Served, translated
 from mmdemo.serving.versions import versions_below
 
 MAX_MODELS = 8
@@ -91,7 +91,7 @@ class Engine:
         self._lister = lister or (registry.list_own if public else models.list_models)
         self._default = default or models.default_model
         self._pool = ModelPool(
-            loader or models.load,
+            loader or (models.load if public else _load_with_words),
             device=device,
             allow_download=allow_download and not public,
             max_models=max_models,
@@ -131,6 +131,8 @@ class Engine:
         """
         wanted = self._resolve("classify", model)
         if ("classify", wanted) not in self._pool.loaded:
+            if any(card.id == wanted and card.source == "public" for card in self._lister("classify")):
+                return ()  # it is asked with any labels, and is not loaded to say so
             with suppress(MmdemoError):  # a zip, or a hub id
                 learned = read_config(registry.find("classify", wanted)).settings.get(CLASSES)
                 return learned if isinstance(learned, tuple) else ()
@@ -190,7 +192,7 @@ class Engine:
         started = time.perf_counter()
         wanted = self._checked(task, request, model)
         with self._pool.use(task, wanted) as served:
-            key = (f"{task}:{wanted}", served.version, _content_key(request))
+            key = (f"{task}:{wanted}", _version(served), _content_key(request))
             answer = self._answers.get(key)
             if answer is None:
                 with translated(wanted):
@@ -207,7 +209,7 @@ class Engine:
             if not getattr(served.model, "streaming", True):
                 yield self.predict(task, request, wanted)
                 return
-            key = (f"{task}:{wanted}", served.version, _content_key(request))
+            key = (f"{task}:{wanted}", _version(served), _content_key(request))
             answer = self._answers.get(key)
             if answer is not None:
                 self._given.put(_given_key(task, request, answer), served.version)
@@ -290,7 +292,7 @@ class Engine:
             return wanted
         if not self.public:
             registry.refuse_unfinished(wanted)
-        if not self.public and (Path(wanted).expanduser().exists() or "/" in wanted or "\\" in wanted):
+        if not self.public and (typed_path(wanted).exists() or "/" in wanted or "\\" in wanted):
             return wanted  # a folder, a zip or a hub id: the loader knows
         raise self._unknown(task, wanted, listed)
 
@@ -304,6 +306,19 @@ class Engine:
         near = [] if other else difflib.get_close_matches(wanted, listed, n=1, cutoff=0.6)
         names = ", ".join(listed[:8]) + (", …" if len(listed) > 8 else "")
         return MmdemoError(what, why, f"Did you mean {near[0]}? There are: {names}" if near else f"There are: {names}")
+
+
+def _load_with_words(
+    task: str, model: str | None = None, *, device: str = "auto", allow_download: bool = False
+) -> Model:
+    from mmdemo.models.loading import load_with_words  # brings torch
+
+    return load_with_words(task, model, device=device, allow_download=allow_download)
+
+
+def _version(served: Served) -> str:
+    """Of the model, and of what writes down words beside it."""
+    return f"{served.version} {getattr(served.model, 'writer', '')}"
 
 
 def _check_task(task: str) -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from mmdemo.core.settings import checkpoints_root
+from mmdemo.core.settings import checkpoints_root, typed_path
+from mmdemo.models.public.hub_files import pinned
+from mmdemo.models.public.listed import find
 
-_FILES = ("config.json", "model.safetensors", "probe.json")
+_FILES = ("config.json", "model.safetensors", "probe.json", "open_clip_config.json", "open_clip_model.safetensors")
 
 
 def version_of(wanted: str) -> str:
-    """Changes whenever a checkpoint is written anew; "" where there are no such files, as for a hub id.
+    """Changes whenever a checkpoint is written anew; "" where there are no such files.
+
+    Of a hub id it is the commit that was fetched last.
 
     Size and time of writing alone would miss a file of the same size that is written within one tick of the file
     system's clock, or whose time was set back by whoever copied it; its inode and the time of its last change of any
@@ -20,7 +24,7 @@ def version_of(wanted: str) -> str:
     Args:
         wanted: A name under checkpoints/, a folder or a zip.
     """
-    return _marks(_place(wanted))
+    return _marks(_place(wanted)) or _commit(wanted)
 
 
 def is_gone(wanted: str) -> bool:
@@ -28,7 +32,7 @@ def is_gone(wanted: str) -> bool:
     if version_of(wanted):
         return False
     # between the two renames of models.checkpoint the new one lies beside its place; by the next look it is there
-    places = (checkpoints_root() / wanted, Path(wanted).expanduser())
+    places = (checkpoints_root() / wanted, typed_path(wanted))
     return not any(place.with_name(place.name + ".part").exists() for place in places) and not version_of(wanted)
 
 
@@ -37,6 +41,13 @@ def versions_below(root: Path) -> str:
     names = sorted(entry.name for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else []
     text = "\n".join(f"{name} {_marks(root / name)}" for name in names)
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _commit(wanted: str) -> str:
+    if wanted.count("/") != 1:
+        return ""
+    entry = find(wanted)
+    return pinned(entry.id if entry else wanted)
 
 
 def _marks(place: Path) -> str:
@@ -52,5 +63,5 @@ def _marks(place: Path) -> str:
 
 def _place(wanted: str) -> Path:
     # the order in which models.registry looks
-    named, path = checkpoints_root() / wanted, Path(wanted).expanduser()
+    named, path = checkpoints_root() / wanted, typed_path(wanted)
     return path if path.exists() and not named.exists() else named

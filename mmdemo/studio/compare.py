@@ -89,6 +89,8 @@ def run(
         MmdemoError: They are for different tasks, one cannot be loaded, or nothing can be measured.
     """
     task = task_of(a, b)
+    if dataset.task in _tasks(a) and dataset.task in _tasks(b):
+        task = dataset.task
     if dataset.task != task:
         raise MmdemoError("The models cannot be measured on this data", f"it was read for {dataset.task}, not {task}")
     notes = [learned_note(side, folder_of(model), dataset) for side, model in (("A", a), ("B", b))]

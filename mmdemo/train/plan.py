@@ -17,7 +17,7 @@ import transformers
 
 import mmdemo
 from mmdemo.core.errors import MmdemoError
-from mmdemo.core.settings import ROOT, checkpoints_root, data_root
+from mmdemo.core.settings import ROOT, checkpoints_root, data_root, typed_path
 from mmdemo.core.words import nearest_name
 from mmdemo.data.examples import Dataset
 from mmdemo.data.features import file_hashes
@@ -66,7 +66,7 @@ def find_base(name: str) -> Path:
     Raises:
         MmdemoError: It is none of these.
     """
-    for place in (Path(name).expanduser(), checkpoints_root() / name):
+    for place in (typed_path(name), checkpoints_root() / name):
         if place.is_dir():
             return place
     from mmdemo.models.public import fetching

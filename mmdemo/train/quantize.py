@@ -17,7 +17,7 @@ from pathlib import Path
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from mmdemo.core.config import CheckpointConfig
+from mmdemo.core.config import FAMILY, CheckpointConfig
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.memory import keep_freed_memory
 from mmdemo.core.settings import ROOT, data_root
@@ -28,6 +28,7 @@ from mmdemo.data.split import fold_split
 from mmdemo.evaluate.compare import Comparison, compare
 from mmdemo.models import checkpoint, hub, probe, registry
 from mmdemo.models.loading import load, pick_device, read
+from mmdemo.models.public.layout import is_public
 from mmdemo.train.cost import Cost, cost_of
 from mmdemo.train.plan import default_config
 from mmdemo.train.publish import finish
@@ -90,6 +91,8 @@ def quantize(
         MmdemoError: The source is in int8 already or cannot be loaded, the target is something else, or the disk is
             full. Nothing but the target is ever changed, and that only when all is done.
     """
+    if is_public(source):
+        raise _made_by_others(source)
     config = checkpoint.read_config(source)
     refuse(source, out, config, data)
     if config.task in SERVED:
@@ -113,12 +116,22 @@ def quantize(
     return Quantized(source=source.name, folder=out, task=config.task, cost=cost, measured=measured)
 
 
+def _made_by_others(source: Path) -> MmdemoError:
+    return MmdemoError(
+        f"{source.name} cannot be made smaller here",
+        "it is, or stands on, a model that others made",
+        "MMDEMO_PRECISION=int8 computes it in 8 bits",
+    )
+
+
 def refuse(source: Path, out: Path, config: CheckpointConfig, data: Sequence[Path]) -> None:
     """Say no before anything is written.
 
     Raises:
         MmdemoError: See :func:`quantize`.
     """
+    if FAMILY in config.net:
+        raise _made_by_others(source)
     try:
         with safe_open(source / checkpoint.WEIGHTS, framework="pt") as file:
             scaled = any(name.endswith(checkpoint.SCALE) for name in file.keys())  # noqa: SIM118 - not a dict

@@ -104,7 +104,8 @@ def build(page: Page) -> None:
             limit = first_limit(engine, "ask", results[-1].model)
             shown = answers.ask(results, limit=limit, notes=picture.notes, language=language)
         except Exception as error:
-            yield notice(error, language), gr.skip(), gr.skip(), gr.skip()
+            kept = answers.ask(history.results, limit="", notes=(), language=language) if history is not None else ""
+            yield notice(error, language), kept or answers.empty("ask_empty", language), gr.skip(), gr.skip()
             return
         yield "", shown, "", Asked(path or "", results)
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.settings import typed_path
 from mmdemo.core.types import TASKS
+from mmdemo.models.loading import pick_device
 from mmdemo.models.public import fetching, listed, shelf
 from mmdemo.models.public.fetching import Plan
 from mmdemo.models.public.listed import Listed
-from mmdemo.models.public.opening import put_on_shelf
-from mmdemo.models.public.precision import default_precision, free_memory, needs
+from mmdemo.models.public.opening import how_to, put_on_shelf
+from mmdemo.models.public.precision import free_memory, needs
+from mmdemo.models.public.shelf import Known
 from mmdemo.serving.downloads import Download, Downloads
 from mmdemo.ui import answers
 from mmdemo.ui.cards import size_text
@@ -53,8 +55,10 @@ def build(page: Page) -> None:
             look = gr.Button(words("hub_look"), elem_id="hub-look", min_width=120)
             get = gr.Button(words("hub_get"), variant="primary", visible=False, elem_id="hub-get", min_width=120)
             stop = gr.Button(words("hub_stop"), visible=False, elem_id="hub-stop", min_width=120)
+            drop = gr.Button(words("hub_drop"), visible=False, elem_id="hub-drop", min_width=120)
         state = gr.HTML(elem_id="hub-state")
         planned: gr.State = gr.State(None)
+        under_way: gr.State = gr.State(None)  # what is being fetched, whatever is looked at meanwhile
         timer = gr.Timer(LOOKS_EVERY, active=False)
 
     def chosen_task(name: str) -> tuple[Any, ...]:
@@ -62,70 +66,95 @@ def build(page: Page) -> None:
 
     def describe(name: str, on: str, request: gr.Request) -> tuple[Any, ...]:
         """What the list says of a model; nothing is asked of anybody."""
-        entry = listed.find((name or "").strip())
+        name = (name or "").strip()
+        entry = listed.find(name)
         known = _listed_facts(entry, page.engines.on(on).device, language_in(request)) if entry else ""
-        return known, gr.Button(visible=False), "", None
+        return known, gr.Button(visible=False), None, gr.Button(visible=_on_shelf(name) is not None)
 
     def ask_hub(job: str, name: str, on: str, request: gr.Request) -> tuple[Any, ...]:
         """Size, licence, revision, free disk; what is on this machine is put into the list at once."""
         language = language_in(request)
         name = (name or "").strip()
+        hidden = gr.Button(visible=False)
         try:
             if not name:
                 raise MmdemoError(text("hub_none", language))
-            if Path(name).expanduser().is_dir():
-                one = put_on_shelf(Path(name).expanduser().resolve(), name=name)
-                return (_told(one.id, job, language), gr.Button(visible=False), "", None, *_chosen(page, job, one.id))
-            plan = fetching.plan(name)
-            if not plan.missing:
-                put_on_shelf(fetching.fetch(plan), name=plan.id)
-                return (_told(plan.id, job, language), gr.Button(visible=False), "", None, *_chosen(page, job, plan.id))
+            place = typed_path(name)
+            if place.is_dir():
+                one = put_on_shelf(place.resolve(), name=str(place.resolve()))
+            else:
+                plan = fetching.plan(name)
+                if plan.missing:
+                    found = _plan_facts(plan, page.engines.on(on).device, language)
+                    button = gr.Button(text("hub_get_size", language, size=size_text(plan.missing)), visible=True)
+                    return (found, button, plan, gr.skip(), *_same())
+                one = put_on_shelf(fetching.fetch(plan), name=plan.id)
         except Exception as error:
-            return (answers.trouble(in_words(error, language), language), gr.Button(visible=False), "", None, *_same())
-        found = _plan_facts(plan, page.engines.on(on).device, language)
-        button = gr.Button(text("hub_get_size", language, size=size_text(plan.missing)), visible=True)
-        return (found, button, "", plan, *_same())
+            return (answers.trouble(in_words(error, language), language), hidden, None, gr.skip(), *_same())
+        return (_told(one, language), hidden, None, gr.Button(visible=True), *_chosen(page, job, one))
 
     def begin(plan: Plan | None) -> tuple[Any, ...]:
         if plan is None:
-            return gr.skip(), gr.skip(), gr.skip()
+            return gr.skip(), gr.skip(), gr.skip(), gr.skip()
         downloads.start(plan)
-        return gr.Button(visible=False), gr.Button(visible=True), gr.Timer(active=True)
+        return gr.Button(visible=False), gr.Button(visible=True), gr.Timer(active=True), plan
 
     def watch(plan: Plan | None, job: str, request: gr.Request) -> tuple[Any, ...]:
         language = language_in(request)
         found = downloads.look(plan.id) if plan is not None else None
-        if plan is None or found is None or found.status == "running":
-            return (_progress(found, language), gr.skip(), gr.skip(), gr.skip(), *_same())
+        if found is not None and found.status == "running":
+            return (_progress(found, language), gr.skip(), gr.skip(), gr.skip(), gr.skip(), *_same())
         ended = (gr.Button(visible=False), gr.Timer(active=False))
+        if plan is None or found is None:
+            return ("", gr.skip(), *ended, None, *_same())
         if found.status != "done":
             words_ = text("hub_stopped", language) if found.status == "stopped" else found.error
-            return (answers.trouble(words_, language), gr.Button(visible=True), *ended, *_same())
-        try:
-            put_on_shelf(fetching.fetch(plan), name=plan.id)
-        except Exception as error:
-            return (answers.trouble(in_words(error, language), language), gr.skip(), *ended, *_same())
-        return (_told(plan.id, job, language), gr.skip(), *ended, *_chosen(page, job, plan.id))
+            return (answers.trouble(words_, language), gr.Button(visible=True), *ended, plan, *_same())
+        one = _on_shelf(plan.id)
+        if one is None:
+            return ("", gr.skip(), *ended, None, *_same())
+        return (_told(one, language), gr.Button(visible=False), *ended, None, *_chosen(page, job, one))
 
     def end(plan: Plan | None) -> None:
         if plan is not None:
             downloads.stop(plan.id)
 
+    def take_off(name: str, request: gr.Request) -> tuple[Any, ...]:
+        language, one = language_in(request), _on_shelf((name or "").strip())
+        if one is None:
+            return gr.skip(), gr.skip()
+        try:
+            shelf.forget(one.id)
+        except MmdemoError as error:
+            return answers.trouble(in_words(error, language), language), gr.skip()
+        if not one.tasks:
+            _hear_words(page)
+        said = escape(text("hub_dropped", language, model=one.id, folder=one.folder))
+        return f'<p class="mm" role="status">{said}</p>', gr.Button(visible=False)
+
     lists = [*(page.models[name] for name in TASKS), *(page.asked[name] for name in TASKS)]
     task.input(chosen_task, task, [model, facts, get, planned], api_name="page_hub_task", **QUICK_EVENTS)
-    model.change(
-        describe, [model, page.device], [facts, get, state, planned], api_name="page_hub_known", **QUICK_EVENTS
-    )
+    model.change(describe, [model, page.device], [facts, get, planned, drop], api_name="page_hub_known", **QUICK_EVENTS)
     look.click(
         ask_hub,
         [task, model, page.device],
-        [facts, get, state, planned, *lists],
+        [facts, get, planned, drop, *lists],
         api_name="page_hub_look",
         **MODEL_EVENTS,
     )
-    get.click(begin, planned, [get, stop, timer], api_name="page_hub_get", **QUICK_EVENTS)
-    timer.tick(watch, [planned, task], [state, get, stop, timer, *lists], api_name="page_hub_watch", **LIVE_EVENTS)
-    stop.click(end, planned, None, api_name="page_hub_stop", **QUICK_EVENTS)
+    get.click(begin, planned, [get, stop, timer, under_way], api_name="page_hub_get", **QUICK_EVENTS)
+    timer.tick(
+        watch, [under_way, task], [state, get, stop, timer, under_way, *lists], api_name="page_hub_watch", **LIVE_EVENTS
+    )
+    stop.click(end, under_way, None, api_name="page_hub_stop", **QUICK_EVENTS)
+    drop.click(take_off, model, [facts, drop], api_name="page_hub_drop", **QUICK_EVENTS)
+
+
+def _on_shelf(name: str) -> Known | None:
+    """What stands on the shelf under a hub id, an alias or a path."""
+    entry = listed.find(name)
+    names = {name, entry.id if entry else name, str(typed_path(name).resolve()) if name else name}
+    return next((one for one in shelf.known() if one.id in names), None)
 
 
 def _ids(task: str) -> list[str]:
@@ -133,38 +162,36 @@ def _ids(task: str) -> list[str]:
     return [entry.id for entry in (*listed.listed(task), *writers)]
 
 
-def _chosen(page: Page, task: str, name: str) -> list[Any]:
-    """All lists with the new model; that of the task has it chosen, and loaded."""
-    if not any(one.tasks for one in shelf.known() if one.id == name):
+def _chosen(page: Page, task: str, one: Known) -> list[Any]:
+    """All lists with the new model; that of the task, or of the first it serves, has it chosen, and loaded."""
+    if not one.tasks:
         _hear_words(page)
     found = {job: model_ids(page.engines.default, job) for job in TASKS}
-    serves = name in found[task]
+    job_of = task if task in one.tasks else next(iter(one.tasks), "")
     lists = [
-        gr.Dropdown(choices=found[job], value=name) if serves and job == task else gr.Dropdown(choices=found[job])
+        gr.Dropdown(choices=found[job], value=one.id) if job == job_of else gr.Dropdown(choices=found[job])
         for job in TASKS
     ]
-    asked = [f"{name} {time.monotonic()}" if serves and job == task else gr.skip() for job in TASKS]
+    asked = [f"{one.id} {time.monotonic()}" if job == job_of else gr.skip() for job in TASKS]
     return [*lists, *asked]
 
 
 def _hear_words(page: Page) -> None:
-    """Models of Sentiment that are in memory come back with the new transcriber when they are next asked."""
-    for task, model in page.engines.default.loaded:
-        if task == "sentiment":
-            page.engines.default.unload(task, model)
+    """Models of Sentiment that are in memory come back as the shelf now is when they are next asked."""
+    for engine in page.engines.made():
+        for task, model in engine.loaded:
+            if task == "sentiment":
+                engine.unload(task, model)
 
 
 def _same() -> list[Any]:
     return [gr.skip() for _ in (*TASKS, *TASKS)]
 
 
-def _told(name: str, task: str, language: Language) -> str:
-    one = next((known for known in shelf.known() if known.id == name), None)
-    tasks = one.tasks if one is not None else (task,)
-    if not tasks:
-        return f'<p class="mm" role="status">{escape(text("hub_writes", language, model=name))}</p>'
-    jobs = ", ".join(text(f"tab_{job}", language) for job in tasks)
-    return f'<p class="mm" role="status">{escape(text("hub_here", language, model=name, jobs=jobs))}</p>'
+def _told(one: Known, language: Language) -> str:
+    jobs = ", ".join(text(f"tab_{job}", language) for job in one.tasks)
+    said = text("hub_here" if one.tasks else "hub_writes", language, model=one.id, jobs=jobs)
+    return f'<p class="mm" role="status">{escape(said)}</p>'
 
 
 def _listed_facts(entry: Listed, device: str, language: Language) -> str:
@@ -181,7 +208,7 @@ def _listed_facts(entry: Listed, device: str, language: Language) -> str:
 
 def _plan_facts(plan: Plan, device: str, language: Language) -> str:
     entry = listed.find(plan.id)
-    parameters = entry.parameters if entry else plan.total // 4
+    parameters = entry.parameters if entry else 0  # of others the numbers of their weights are not known yet
     kind = f"{plan.layout.architecture} ({plan.layout.library})" if plan.layout else text("hub_own_kind", language)
     rows = [
         (text("hub_kind", language), kind),
@@ -196,15 +223,16 @@ def _plan_facts(plan: Plan, device: str, language: Language) -> str:
 
 
 def _memory(parameters: int, device: str, language: Language) -> str:
+    """What it takes in the numbers that it would compute in there; "" where nobody knows."""
     if not parameters:
-        return "?"
-    where = "cpu" if device == "auto" else device
-    precision = default_precision(where, parameters)
+        return ""
+    where = pick_device(device)
+    how = how_to(where, parameters)
     return text(
         "hub_memory_of",
         language,
-        need=size_text(needs(parameters, precision)),
-        precision=precision,
+        need=size_text(needs(parameters, how.precision)),
+        precision=how.precision,
         free=size_text(free_memory(where)),
     )
 

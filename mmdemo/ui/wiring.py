@@ -88,6 +88,11 @@ class Engines:
                 self._made[device] = Engine(device=device, max_models=like.max_models, max_bytes=like.max_bytes)
             return self._made[device]
 
+    def made(self) -> tuple[Engine, ...]:
+        """All that there are by now."""
+        with self._lock:
+            return tuple(self._made.values())
+
     def devices(self) -> list[str]:
         """What can be chosen: the device of the start, then the others that this machine has."""
         found = [self.device]
@@ -218,6 +223,11 @@ def first_limit(engine: Engine, task: str, model: str) -> str:
 def model_ids(engine: Engine, task: str) -> list[str]:
     """Ids that can be chosen for a task."""
     return [card.id for card in engine.cards(task)]
+
+
+def own_model_ids(engine: Engine, task: str) -> list[str]:
+    """Without what others published: what can be taught in the page."""
+    return [card.id for card in engine.cards(task) if card.source != "public"]
 
 
 def learned_classes(engine: Engine, model: str | None) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import pytest
 from mmdemo.cli import main
 from mmdemo.core.errors import MmdemoError
 from mmdemo.models import registry
+from mmdemo.models.public import fetching
 from mmdemo.models.public.listed import find
 from mmdemo.models.public.opening import put_on_shelf
 from mmdemo.serving import jobs
@@ -20,6 +21,7 @@ from tests.small_bases import write_pictures
 from tests.tiny_models.audio import make_speech, make_whisper
 from tests.tiny_models.blip import make_blip_ask
 from tests.tiny_models.open_clip_ import make_clip
+from tests.tiny_models.vilt import make_vilt
 
 ID = "Salesforce/blip-vqa-base"
 CAT = "mmdemo/ui/examples/cat.jpg"
@@ -155,3 +157,35 @@ def test_a_shelf_forgets_what_is_gone(tmp_path: Path, monkeypatch: pytest.Monkey
     assert str(folder) in [card.id for card in registry.list_models("ask")]
     folder.rename(tmp_path / "elsewhere")
     assert str(folder) not in [card.id for card in registry.list_models("ask")]
+
+
+def test_a_part_serves_no_tab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMDEMO_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(MmdemoError, match="serves no tab"):
+        put_on_shelf(Path("checkpoints/vision-base"), name="checkpoints/vision-base")
+    with pytest.raises(MmdemoError, match="in the lists already"):
+        put_on_shelf(Path("checkpoints/ask-base"), name="checkpoints/ask-base")
+    assert registry.list_models()
+
+
+def test_a_damaged_transcriber_takes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMDEMO_CACHE", str(tmp_path / "cache"))
+    writer = make_whisper(tmp_path / "writer")
+    put_on_shelf(writer, name=str(writer))
+    with Engine(device="cpu", public=True) as engine:
+        assert jobs.sentiment("mmdemo/ui/examples/happy.flac", engine=engine).words == "", "strangers hear no Whisper"
+    (writer / "model.safetensors").write_bytes(b"damaged")
+    with Engine(device="cpu") as engine:
+        heard = jobs.sentiment("mmdemo/ui/examples/happy.flac", engine=engine)
+    assert heard.emotion == "happy"
+    assert heard.words == ""
+
+
+def test_another_revision_answers_once_it_is_here(hub: HubServer, tmp_path: Path) -> None:
+    with Engine(device="cpu") as engine:
+        fetching.fetch(fetching.plan(ID))
+        engine.prepare("ask", ID)
+        again = hub.add(ID, make_vilt(tmp_path / "newer"), commit="b" * 40)
+        fetching.fetch(fetching.plan(ID, again))
+        assert engine.prepare("ask", ID).seconds > 0
+        assert again in engine.card("ask", ID).text

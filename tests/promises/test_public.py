@@ -49,7 +49,7 @@ SHUT = [
     ("DELETE", "/"),
 ]
 
-OWN_EVENT = re.compile(r"page_(teach|runs|compare|models)_\w+|page_\w+_correct\w*|page_tab|page_opened")
+OWN_EVENT = re.compile(r"page_(teach|runs|compare|models|hub)_\w+|page_\w+_correct\w*|page_tab|page_opened")
 OWN_ID = re.compile(r"(tab-)?(teach|runs|compare)\b.*|banner|(loaded|serving)-.+|\w+-(correct|right|keep|kept)")
 OWN_WORDS = re.compile(r"(tab_)?(teach|runs|compare)(_\w+)?")
 """What only the page of one's own has: names of events, of components and of words."""

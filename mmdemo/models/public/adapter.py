@@ -136,8 +136,8 @@ def open_adapter(
     Raises:
         MmdemoError: The base is not there or is another one, or tensors do not fit it.
     """
-    from mmdemo.models.public.opening import class_of
-    from mmdemo.models.public.precision import check_fit, default_precision, lower
+    from mmdemo.models.public.opening import class_of, how_to
+    from mmdemo.models.public.precision import check_fit, lower
 
     family = str(config.net[FAMILY])
     if config.task not in FAMILIES.get(family, ()):
@@ -146,7 +146,7 @@ def open_adapter(
     learned = checkpoint.read_weights(folder)
     card = with_base(card, folder, config)
     if how is None:
-        how = How(device=device, precision=default_precision(device, card.parameters))
+        how = how_to(device, card.parameters)
         check_fit(card.id, card.parameters, how)
     unrounded = How(precision="bf16" if how.dtype is torch.bfloat16 else "fp32")  # what was learned goes in before
     model = class_of(family).open(base.folder, card, how=unrounded)

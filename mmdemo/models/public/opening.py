@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from mmdemo.core.errors import MmdemoError
-from mmdemo.core.settings import precision
-from mmdemo.core.types import Card, Model
+from mmdemo.core.settings import checkpoints_root, precision
+from mmdemo.core.types import TASKS, Card, Model
 from mmdemo.models.folder import parameters_in, read_config
 from mmdemo.models.public.base import How, PublicModel
 from mmdemo.models.public.layout import Layout, is_public, read_layout, weights_in
@@ -22,6 +23,8 @@ from mmdemo.models.public.shelf import Known, known, remember
 
 if TYPE_CHECKING:
     from mmdemo.models.public.transcriber import Transcriber
+
+log = logging.getLogger("mmdemo")
 
 _CLASSES: Mapping[str, str] = {
     "open_clip": "open_clip_.OpenClipModel",
@@ -143,18 +146,25 @@ def _card_text(name: str, revision: str, licence: str, layout: Layout, entry: Li
 def with_words(model: Model, device: str) -> Model:
     """A model of Sentiment that says what was said too, where somebody has brought a transcriber; else as it is.
 
-    Raises:
-        MmdemoError: The transcriber cannot be loaded.
+    Of several the one that came last. One that cannot be loaded takes nothing from the model: the log says why.
     """
-    writer = next((one for one in known() if is_transcriber(Path(one.folder))), None)
+    writer = next((one for one in reversed(known()) if is_transcriber(Path(one.folder))), None)
     if writer is None:
         return model
+    try:
+        return _worded(model, writer, device)
+    except MmdemoError as error:
+        log.warning("no words beside the emotion: %s", error)
+        return model
+
+
+def _worded(model: Model, writer: Known, device: str) -> Model:
     from mmdemo.models.public.transcriber import Transcriber, WithWords
 
     transcriber = _transcribers.get((writer.folder, device))
     if transcriber is None:
         parameters = parameters_in(Path(writer.folder) / "model.safetensors")
-        how = How(device=device, precision=default_precision(device, parameters))
+        how = how_to(device, parameters)
         check_fit(writer.id, parameters, how)
         transcriber = Transcriber.open(Path(writer.folder), how, name=writer.id)
         _transcribers[writer.folder, device] = transcriber
@@ -176,7 +186,7 @@ def put_on_shelf(folder: Path, *, name: str) -> Known:
     A transcriber stands in no list; from now on it writes down what Sentiment hears.
 
     Args:
-        name: Hub id or path, as people gave it.
+        name: Hub id, or the whole path.
 
     Raises:
         MmdemoError: Nothing that can be served lies there, or the list cannot be written.
@@ -187,6 +197,10 @@ def put_on_shelf(folder: Path, *, name: str) -> Known:
         return writer
     if not is_public(folder):  # a checkpoint of ours, from a hub
         config = read_config(folder)
+        if config.task not in TASKS:
+            raise MmdemoError(f"{name} serves no tab", f'it is a "{config.task}" checkpoint, a part of others')
+        if folder.resolve().is_relative_to(checkpoints_root().resolve()):
+            raise MmdemoError(f"{name} is in the lists already", "it lies in the folder of checkpoints")
         ours = Known(id=name, folder=str(folder), tasks=(config.task,), summary=config.card.summary)
         remember(ours)
         return ours

@@ -62,6 +62,7 @@ def remember(one: Known) -> None:
     """
 
     def put(all_: dict[str, Known]) -> None:
+        all_.pop(one.id, None)  # what is brought again comes last
         all_[one.id] = one
 
     _change(put, f"{one.id} cannot be put into the lists")
@@ -77,12 +78,12 @@ def forget(id_: str) -> None:
 
 
 def marks() -> str:
-    """Another text whenever the shelf has changed; cheap."""
+    """Another text whenever the shelf has changed, or what stands on it has gone; cheap."""
     try:
         status = (cache_root() / FILE).stat()
     except OSError:
         return ""
-    return f"{status.st_mtime_ns}:{status.st_size}:{status.st_ino}"
+    return f"{status.st_mtime_ns}:{status.st_size}:{status.st_ino}:{len(known())}"
 
 
 def _read() -> dict[str, Known]:

@@ -6,6 +6,7 @@ used as in https://huggingface.co/docs/transformers/model_doc/whisper, without t
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +34,8 @@ from mmdemo.models.public.base import How
 from mmdemo.models.public.pretrained import lowered, read_net
 from mmdemo.models.ready import blocks_of, of_type
 from mmdemo.models.spoken import Samples
+
+log = logging.getLogger("mmdemo")
 
 LOOK_BACK = 5.0
 """Seconds before the end of a full piece among which the quietest moment is where the next one starts."""
@@ -127,6 +130,11 @@ class WithWords:
     def card(self) -> Card:
         return self._model.card
 
+    @property
+    def writer(self) -> str:
+        """What writes the words down."""
+        return self._transcriber.name if self._transcriber is not None else ""
+
     def predict(self, requests: Sequence[Request]) -> list[Result]:
         results = self._model.predict(requests)
         return [self._worded(request, result) for request, result in zip(requests, results, strict=True)]
@@ -156,7 +164,11 @@ class WithWords:
         if not result.scores or writer is None:
             return result
         started = time.perf_counter()
-        words = writer.words(request.sound)
+        try:
+            words = writer.words(request.sound)
+        except Exception as error:  # the emotion was heard, and is not to be lost with the words
+            log.warning("no words beside the emotion", exc_info=error)
+            return result
         return replace(result, words=words, seconds=result.seconds + time.perf_counter() - started)
 
 

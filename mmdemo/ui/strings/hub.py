@@ -17,6 +17,11 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "hub_get": ("Fetch and use", "下载并使用"),
     "hub_get_size": ("Fetch {size} and use", "下载 {size} 并使用"),
     "hub_stop": ("Stop", "停止"),
+    "hub_drop": ("Take off the lists", "从列表中移除"),
+    "hub_dropped": (
+        "{model} is off the lists; its files stay in {folder}.",
+        "{model} 已从列表移除；文件仍保留在 {folder}。",
+    ),
     "hub_none": ("Choose a model first", "请先选择模型"),
     "hub_here": (
         "{model} is on this computer and stands in the lists of: {jobs}.",

@@ -8,8 +8,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     # ------------------------------------------------------------ bar and frame
     "tagline": (
         "Ask about a picture, sort it, describe it, hear how somebody feels. "
-        "Everything is worked out on the computer that runs this page; nothing is sent anywhere else.",
-        "对图片提问、分类、描述，听出说话人的情绪。一切都在运行本页面的电脑上完成，不会发送到别处。",
+        "Everything is worked out on the computer that runs this page; what you bring stays there.",
+        "对图片提问、分类、描述，听出说话人的情绪。一切都在运行本页面的电脑上完成，您的内容不会离开它。",
     ),
     "public_note": (
         "Shared page: answers only, no training; {mb} MB and {megapixels} megapixels per picture, "

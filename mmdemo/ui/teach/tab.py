@@ -29,8 +29,8 @@ from mmdemo.ui.wiring import (
     QUICK_EVENTS,
     Page,
     language_in,
-    model_ids,
     notice,
+    own_model_ids,
     raw_file,
 )
 
@@ -162,7 +162,7 @@ def build(page: Page, studio: Studio) -> None:
         updates = options.untouched(values, wanted, before, always=other_task)
         if other_task:
             base = f"{task}-base"
-            updates[1] = gr.Dropdown(choices=model_ids(page.engines.default, task), value=base)
+            updates[1] = gr.Dropdown(choices=own_model_ids(page.engines.default, task), value=base)
             if before.get("out") not in (None, out):  # a name that somebody has typed
                 updates[0] = gr.skip()
         return [*updates, {"task": task, **wanted}]
