@@ -118,10 +118,21 @@ def _events(lines: list[str]) -> Iterator[Event]:
 
 
 def best_epochs(events: list[Event], metric: str) -> list[tuple[float, int]]:
-    """Figure and step of every epoch whose figure is a number, best first; of equals the earlier."""
-    found = [(e[metric], e["step"]) for e in events if isinstance(e.get(metric), int | float)]
-    found = [(float(value), step) for value, step in found if math.isfinite(value)]
-    return sorted(found, key=lambda entry: (-entry[0], entry[1]))
+    """Figure and step of every epoch whose figure is a number, best first.
+
+    Of equals, which are usual where there are few rows to be right or wrong, the one with the lower validation loss
+    ("minus_loss"), where that was noted; then the earlier.
+    """
+    found = [(float(e[metric]), _number(e.get("minus_loss")), e["step"]) for e in events if _is_number(e.get(metric))]
+    return [(value, step) for value, _, step in sorted(found, key=lambda entry: (-entry[0], -entry[1], entry[2]))]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else -math.inf
 
 
 def newest_state(states: Path) -> Path | None:

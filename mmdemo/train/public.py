@@ -26,10 +26,16 @@ from mmdemo.train.lora import add_lora
 from mmdemo.train.settings import RunConfig, TrainSettings
 
 CONFIG = ROOT / "configs" / "public.toml"
-"""Settings of runs that build on a public model."""
+"""Settings of runs that build on a public model, where their task has none of its own (see :func:`default_config`)."""
 
 KEPT = {adapter.TUNE: "tune", adapter.RANK: "lora_rank", adapter.ALPHA: "lora_alpha"}
 """Settings of a tuned model that a run which goes on from it must have as well, and what they are called there."""
+
+
+def default_config(task: str) -> Path:
+    """The settings of a run that builds on a public model."""
+    own = CONFIG.with_name(f"public_{task}.toml")
+    return own if own.is_file() else CONFIG
 
 
 def is_public_base(base: Path | None) -> bool:

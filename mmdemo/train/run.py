@@ -408,7 +408,7 @@ def main(
     processes.take_card()
     watch = watch or Watch()
     place = find_base(base) if base else None
-    file = config or (public.CONFIG if public.is_public_base(place) else default_config(task))
+    file = config or (public.default_config(task) if public.is_public_base(place) else default_config(task))
     plan = Plan(
         task=task,
         data=tuple(data),

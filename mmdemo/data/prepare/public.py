@@ -24,7 +24,6 @@ from mmdemo.media.text import plain
 from mmdemo.models.public.audio import _FIXED
 from mmdemo.models.public.emotion_names import ours
 from mmdemo.models.public.labels import fit_labels
-from mmdemo.tasks.public.base import PublicTask
 from mmdemo.tasks.public.contrastive import HEADS, CaptionedTask, ClassesTask, ShownRow
 from mmdemo.tasks.public.speech import HeardRow, HeardTask
 
@@ -40,10 +39,7 @@ def prepare_public(sources: Sources, bases: Bases, net: Net, say: Say | None) ->
         raise MmdemoError(
             f"net.{next(iter(net))} cannot be set here", f"the network is that of {public.base.id}", "Leave it out"
         )
-    prepared = _PREPARE[public.base.layout.family](sources, public, say)
-    assert isinstance(prepared.task, PublicTask)  # noqa: S101 - all of them make one
-    prepared.task.choose_by(len(prepared.validation))
-    return prepared
+    return _PREPARE[public.base.layout.family](sources, public, say)
 
 
 # ---------------------------------------------------------------- classify

@@ -64,7 +64,9 @@ def open_public(task: str, folder: Path, *, name: str, device: str) -> PublicMod
     card = read_public_card(folder, task, layout, name=name)
     how = how_to(device, card.parameters)
     check_fit(name, card.parameters, how, task=task)
-    return class_of(layout.family).open(folder, card, how=how)
+    from mmdemo.models.public.merging import remember as as_tuned
+
+    return as_tuned(class_of(layout.family).open(folder, card, how=how), folder)
 
 
 def how_to(device: str, parameters: int) -> How:

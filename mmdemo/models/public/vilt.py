@@ -64,7 +64,8 @@ class ViltModel(PublicModel):
             max_length=net.config.max_position_embeddings,
             return_tensors="pt",
         ).to(self.device, self.how.dtype)
-        scores = net(**inputs).logits.float().softmax(dim=1)  # (B, K)
+        logits = net(**inputs).logits.float()  # (B, K)
+        scores = (logits / self.config.calibration.temperature).softmax(dim=1)
         best = scores.topk(min(ALTERNATIVES + 1, scores.shape[1]))
         return [
             self._result(request, values, places)

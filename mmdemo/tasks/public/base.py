@@ -23,9 +23,6 @@ from mmdemo.tasks.tune import LORA
 FEWEST = 30
 """Validation rows without which scores stay as the base gives them: a temperature of a dozen rows is chance."""
 
-LEAST_SHARED = 100
-"""Validation rows from which on the share of right ones tells two epochs apart."""
-
 LORA_A, LORA_B = ".lora_a", ".lora_b"
 """Suffixes in a checkpoint: the product of the two, times alpha over rank, is added to the tensor of that name."""
 
@@ -195,11 +192,6 @@ class PublicTask(ABC):
             if parameter.requires_grad and LORA not in name:
                 found[name] = parameter.detach()
         return found
-
-    def choose_by(self, rows: int) -> None:
-        """Choose the best epoch by the loss where there are so few validation rows that shares of them often tie."""
-        if rows < LEAST_SHARED:
-            self.metric = "minus_loss"
 
     # ------------------------------------------------------------ what a task is
 

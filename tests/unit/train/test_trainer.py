@@ -15,7 +15,7 @@ from mmdemo.train.average import Average
 from mmdemo.train.batches import Batches
 from mmdemo.train.loop import StepTrainer, parameter_groups
 from mmdemo.train.precision import pick_precision, run_outputs
-from mmdemo.train.record import BEST, Watch, read_events
+from mmdemo.train.record import BEST, Watch, best_epochs, read_events
 from mmdemo.train.settings import TrainSettings
 from tests.unit.tasks.made import CONFIGS, ROWS
 from tests.unit.train.lessons import LIVELY, PLAIN, fitted, lively_rows
@@ -188,6 +188,15 @@ def test_the_best_epoch_is_kept(tmp_path: Path) -> None:
     assert len(figures) == 3
     assert have["minus_loss"] == pytest.approx(max(figures), abs=1e-4)
     assert max(figures) > min(figures)
+
+
+def test_of_equal_epochs_the_one_with_the_lower_loss_is_the_best() -> None:
+    figures = [(0.5, -1.0), (0.6, -2.0), (0.6, -1.5), (0.6, None), (0.6, -1.5), (float("nan"), 0.0)]
+    events = [
+        {"step": i, "ua": ua} | ({} if loss is None else {"minus_loss": loss}) for i, (ua, loss) in enumerate(figures)
+    ]
+    assert best_epochs(events, "ua") == [(0.6, 2), (0.6, 4), (0.6, 1), (0.6, 3), (0.5, 0)]
+    assert best_epochs(events, "minus_loss")[0] == (0.0, 5)
 
 
 def test_a_figure_that_is_no_number_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
