@@ -11,6 +11,7 @@ import typer
 
 from mmdemo.cli.jobs import Device
 from mmdemo.cli.measure import Data, Fold, Folds, OneObject, progress
+from mmdemo.cli.models import TaskName
 from mmdemo.cli.terminal import console, say
 from mmdemo.core.errors import MmdemoError
 
@@ -51,6 +52,9 @@ def compare(
         float | None, typer.Option("--mix", min=0, max=1, help="Keep a mixture: this share of B, the rest of A.")
     ] = None,
     out: Annotated[str | None, typer.Option("--out", metavar="NAME", help="What the mixture is called.")] = None,
+    task: Annotated[
+        TaskName | None, typer.Option("--task", help="Of models that both serve several jobs: the one to compare.")
+    ] = None,
     device: Device = "auto",
     as_json: OneObject = False,
 ) -> None:
@@ -63,11 +67,11 @@ def compare(
         raise MmdemoError(f"{csv} cannot be written", "its folder does not exist", "Make the folder first")
     if (mix is None) != (out is None):
         raise MmdemoError("A mixture needs both its share and its name", "", "Give --mix 0.5 and --out NAME")
-    task = studio.task_of(a, b)
+    job = studio.task_of(a, b, task)
     if forgetting or mix is not None:
-        _line(task, a, b, data, forgetting or [], mix=mix, out=out, device=device, as_json=as_json)
+        _line(job, a, b, data, forgetting or [], mix=mix, out=out, device=device, as_json=as_json)
         return
-    dataset = studio.read_data(task, data, folds=folds, fold=fold)
+    dataset = studio.read_data(job, data, folds=folds, fold=fold)
     verdict = studio.run(a, b, dataset, device=device, limit=limit, progress=progress)
     if csv is not None:
         studio.write_csv(verdict, csv)

@@ -38,11 +38,14 @@ def folder_of(model: str) -> Path:
     return registry.find_any(str(fetched) if fetched else model)
 
 
-def task_of(a: str, b: str) -> str:
+def task_of(a: str, b: str, wanted: str | None = None) -> str:
     """The task of two models.
 
+    Args:
+        wanted: Of models that both serve several the one that is meant; default the first.
+
     Raises:
-        MmdemoError: They are for different tasks, or for none that is served.
+        MmdemoError: They are for different tasks, or for none that is served, or not both for the wanted one.
     """
     one, other = _tasks(a), _tasks(b)
     both = [task for task in one if task in other]
@@ -51,6 +54,10 @@ def task_of(a: str, b: str) -> str:
             f"{a} and {b} cannot be compared",
             f"one was made for {' and '.join(one)}, the other for {' and '.join(other)}",
         )
+    if wanted is not None:
+        if wanted not in both:
+            raise MmdemoError(f"{a} and {b} cannot be compared at {wanted}", f"both serve {' and '.join(both)}")
+        return wanted
     if both[0] not in TASKS:
         raise MmdemoError(f"{a} cannot be compared", f'it is a "{both[0]}" checkpoint and serves nobody by itself')
     return both[0]
@@ -90,7 +97,7 @@ def run(
     """
     task = task_of(a, b)
     if dataset.task in _tasks(a) and dataset.task in _tasks(b):
-        task = dataset.task
+        task = dataset.task  # of models that serve several
     if dataset.task != task:
         raise MmdemoError("The models cannot be measured on this data", f"it was read for {dataset.task}, not {task}")
     notes = [learned_note(side, folder_of(model), dataset) for side, model in (("A", a), ("B", b))]

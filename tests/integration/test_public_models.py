@@ -20,6 +20,7 @@ from tests.hub_server import HubServer, reachable
 from tests.small_bases import write_pictures
 from tests.tiny_models.audio import make_speech, make_whisper
 from tests.tiny_models.blip import make_blip_ask
+from tests.tiny_models.chat import make_llava
 from tests.tiny_models.open_clip_ import make_clip
 from tests.tiny_models.vilt import make_vilt
 
@@ -104,6 +105,12 @@ def test_every_command_takes_it(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert sum(one["score"] for one in labels) == pytest.approx(1, abs=1e-5)
     assert main(["classify", CAT, "--model", clip, "--device", "cpu"]) == 2
     assert "There are no labels" in capsys.readouterr().err
+    chat = str(make_llava(tmp_path / "chat"))
+    two = ["compare", chat, chat, "--data", data, "--limit", "2", "--device", "cpu", "--json"]
+    assert main([*two, "--task", "caption"]) == 0
+    assert json.loads(capsys.readouterr().out)["task"] == "caption"
+    assert main([*two, "--task", "classify"]) == 2
+    assert "both serve ask and caption" in capsys.readouterr().err
     assert main(["compare", folder, clip, "--data", data, "--device", "cpu"]) == 2
     assert "one was made for ask, the other for classify" in capsys.readouterr().err
 
