@@ -66,7 +66,7 @@ def find_base(name: str) -> Path:
     Raises:
         MmdemoError: It is none of these.
     """
-    for place in (typed_path(name), checkpoints_root() / name):
+    for place in (checkpoints_root() / name, typed_path(name)):  # in the order in which --model looks
         if place.is_dir():
             return place
     from mmdemo.models.public import fetching
