@@ -106,7 +106,9 @@ def load_public(task: str, base: Path, *, name: str, device: str) -> Public:
     Raises:
         MmdemoError: It serves another task, its base is not there, or it cannot be loaded.
     """
+    from mmdemo.models.public.merging import remember
     from mmdemo.models.public.opening import class_of, read_public_card
+    from mmdemo.models.public.precision import check_training
 
     before = None if is_public(base) else checkpoint.read_config(base)
     found = adapter.read_base(base, name=name) if before is None else adapter.find_base(base, before)
@@ -114,7 +116,9 @@ def load_public(task: str, base: Path, *, name: str, device: str) -> Public:
         served = " and ".join(found.layout.tasks) if before is None else before.task
         raise MmdemoError(f"{name} cannot be the base of {task}", f"it serves {served}")
     card = read_public_card(found.folder, task, found.layout, name=found.id)
+    check_training(found.id, card.parameters, device=device, task=task)
     model = class_of(found.layout.family).open(found.folder, card, how=How(device=device))
+    model = remember(model, found.folder)
     if before is not None:
         fit_labels(model, before.labels)
         adapter.apply(model.net, adapter.whole(checkpoint.read_weights(base)), scale=1.0, name=base.name)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -36,6 +37,14 @@ ROUNDED = 0.05
 
 QUESTIONS = ("What is in the picture?", "What color is it?")
 LABELS = ("dog", "beach", "red car")
+
+
+@runtime_checkable
+class _Speaks(Protocol):
+    """A model that says its answers word by word."""
+
+    def beginnings(self, requests: Sequence[Request]) -> list[dict[str, float]]: ...
+
 
 MOST_CLASSES = 8
 """Classes of somebody's own that the probe asks for, evenly from all: each costs the text encoder some milliseconds."""
@@ -92,11 +101,17 @@ def answers(results: Sequence[Result]) -> list[dict[str, float]]:
 def record(model: Model, *, tolerance: float = TOLERANCE) -> str:
     """The text of probe.json for a model.
 
+    Of a model that says its answers word by word the likeliest beginnings are written down as well: other numbers may
+    turn a text at a near tie, and everything behind it, but they change probabilities a little.
+
     Args:
         tolerance: Stored with it; more where it computes in fewer bits than another machine may.
     """
-    found = answers(model.predict(requests(model.card.task, _classes(model))))
-    return json.dumps({"tolerance": tolerance, "answers": found}, indent=1, ensure_ascii=False) + "\n"
+    asked = requests(model.card.task, _classes(model))
+    stored: dict[str, object] = {"tolerance": tolerance, "answers": answers(model.predict(asked))}
+    if isinstance(model, _Speaks):
+        stored["beginnings"] = model.beginnings(asked)
+    return json.dumps(stored, indent=1, ensure_ascii=False) + "\n"
 
 
 def _classes(model: Model) -> tuple[str, ...]:
@@ -117,7 +132,9 @@ def check(model: Model, folder: Path, *, tolerance: float | None = None) -> None
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))
         allowed = tolerance or float(stored["tolerance"])
-        wanted = [{str(label): float(score) for label, score in answer.items()} for answer in stored["answers"]]
+        loosely = allowed >= ROUNDED and "beginnings" in stored and isinstance(model, _Speaks)
+        told = stored["beginnings" if loosely else "answers"]
+        wanted = [{str(label): float(score) for label, score in answer.items()} for answer in told]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise MmdemoError(f"{folder.name} cannot be loaded", f"its {FILE} is not valid ({error})") from None
     if len(wanted) == len(requests(model.card.task)):
@@ -126,7 +143,8 @@ def check(model: Model, folder: Path, *, tolerance: float | None = None) -> None
         raise MmdemoError(
             f"{folder.name} cannot be loaded", f"its {FILE} holds {len(wanted)} answers, not {len(asked)}"
         )
-    for i, (want, have) in enumerate(zip(wanted, answers(model.predict(asked)), strict=True)):
+    found = model.beginnings(asked) if loosely and isinstance(model, _Speaks) else answers(model.predict(asked))
+    for i, (want, have) in enumerate(zip(wanted, found, strict=True)):
         for label in want.keys() | have.keys():
             # a runner-up may change places with the next one; only what both name must agree
             if label in want and label in have and abs(want[label] - have[label]) > allowed:
@@ -134,5 +152,6 @@ def check(model: Model, folder: Path, *, tolerance: float | None = None) -> None
                     f"{folder.name} cannot be loaded",
                     f"its probe differs: input {i + 1}, {label!r} was {want[label]:.4f} and is {have[label]:.4f}",
                 )
-        if max(want, key=want.__getitem__, default="") not in have:
+        best = max(want, key=want.__getitem__, default="")
+        if best not in have and not (loosely and want.get(best, 0.0) <= allowed):
             raise MmdemoError(f"{folder.name} cannot be loaded", f"its probe differs: input {i + 1} has another answer")

@@ -14,9 +14,8 @@ from mmdemo.evaluate.report import Report
 from mmdemo.evaluate.run import evaluate_folds, evaluate_model
 from mmdemo.models import probe
 from mmdemo.models.folder import read_metrics
-from mmdemo.models.loading import read
 from mmdemo.train.plan import Plan
-from mmdemo.train.publish import finish
+from mmdemo.train.publish import finish, ready_again
 from mmdemo.train.settings import Measure
 
 Say = Callable[[str], None]
@@ -27,7 +26,7 @@ def measure(plan: Plan, held: Dataset, *, say: Say) -> list[Report]:
 
     That is ``held``; a checkpoint with the name of a shipped one is measured on all that its configuration names.
     """
-    ready = read(plan.out, device=plan.device)
+    ready = ready_again(plan.out, plan.device)
     if plan.out.name == f"{plan.task}-base":
         given = [dataset for entry in plan.config.evaluate if (dataset := _entry(plan, entry)) is not None]
     else:
@@ -83,7 +82,7 @@ def run_folds(plan: Plan, train: Callable[[Plan], None], *, say: Say) -> Report:
 
     report = evaluate_folds(
         (
-            (read(one.out, device=plan.device), fold_split(everything, one.folds, k)[2])
+            (ready_again(one.out, plan.device), fold_split(everything, one.folds, k)[2])
             for k, one in enumerate(plans)
             if one.folds is not None
         ),

@@ -15,10 +15,8 @@ from mmdemo.core.settings import ROOT
 from mmdemo.data.prepare import Bases, Prepared
 from mmdemo.data.start import builds_on_public
 from mmdemo.models import checkpoint
-from mmdemo.models.folder import parameters_in
 from mmdemo.models.public import adapter
-from mmdemo.models.public.layout import weights_in
-from mmdemo.models.public.precision import default_precision
+from mmdemo.models.public.precision import check_steps
 from mmdemo.tasks.base import Task
 from mmdemo.tasks.public.base import LORA_A, LORA_B, Adapted, PublicTask, lora_layers
 from mmdemo.tasks.tune import Tune, freeze
@@ -81,20 +79,19 @@ def network(prepared: Prepared, bases: Bases, settings: TrainSettings) -> tuple[
         raise MmdemoError(
             f"train.tune={tune} leaves nothing to train", f"{public.base.id} has no head of its own", "Use lora"
         )
+    trained = sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)
+    check_steps(public.base.id, str(tune), trained, device=next(net.parameters()).device.type)
     if public.folder is not None:
         _fill(net, checkpoint.read_weights(public.folder), public.folder.name)
     return task, net
 
 
-def described(prepared: Prepared, bases: Bases, settings: TrainSettings, *, device: str) -> Prepared:
-    """With what was trained among the settings of the checkpoint, and in what numbers it is to be served here."""
-    base = bases.need_public().base
-    parameters = sum(parameters_in(file) for file in weights_in(base.folder, base.layout))
+def described(prepared: Prepared, settings: TrainSettings) -> Prepared:
+    """With what was trained among the settings of the checkpoint."""
     said: dict[str, Scalar] = {
         adapter.TUNE: str(Tune.parse(settings.tune)),
         adapter.RANK: settings.lora_rank,
         adapter.ALPHA: float(settings.lora_alpha),
-        adapter.PRECISION: default_precision(device, parameters),
     }
     return replace(prepared, config=replace(prepared.config, settings={**prepared.config.settings, **said}))
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from mmdemo.core.config import CLASSES, Calibration, CardText, CheckpointConfig
+from mmdemo.core.memory import trim
 from mmdemo.core.types import TASKS as SERVED
 from mmdemo.core.types import Metric
 from mmdemo.data.prepare import Bases, Prepared
@@ -20,8 +21,10 @@ from mmdemo.data.teacher import credit
 from mmdemo.evaluate.card import render_card
 from mmdemo.models import checkpoint, parts, probe, registry
 from mmdemo.models.loading import read
-from mmdemo.models.public.adapter import is_adapter, local_note, with_base
-from mmdemo.models.public.base import PublicModel
+from mmdemo.models.public.adapter import is_adapter, local_note, open_adapter, with_base
+from mmdemo.models.public.base import How, PublicModel
+from mmdemo.models.public.precision import default_precision
+from mmdemo.models.ready import ReadyModel
 from mmdemo.tasks.base import Task
 from mmdemo.train.plan import Plan, default_config, read_replaced, same_task
 from mmdemo.train.precision import run_outputs, still
@@ -122,13 +125,27 @@ def write(
 
     def complete(folder: Path) -> None:
         if plan.task in SERVED:
-            ready = read(folder, device=plan.device)
+            ready = ready_again(folder, plan.device)
             exact = not isinstance(ready, PublicModel) or ready.how.precision == "fp32"
             text = probe.record(ready, tolerance=probe.TOLERANCE if exact else probe.ROUNDED)
             (folder / probe.FILE).write_text(text, encoding="utf-8")
         finish(folder, (), plan.command, notes, name=plan.out.name)
 
     checkpoint.write(plan.out, config, checkpoint.pack(tensors), extra=extra, complete=complete, aside=aside)
+
+
+def ready_again(folder: Path, device: str) -> ReadyModel:
+    """A checkpoint that was trained here just now, not yet probed: it is not refused for being large.
+
+    Nor does what people ask of servers (``MMDEMO_PRECISION``) count.
+    """
+    config = checkpoint.read_config(folder)
+    if not is_adapter(config):
+        return read(folder, device=device)
+    trim()  # the trained network's memory, of which it needs as much again
+    card = with_base(registry.read_card(folder), folder, config)
+    how = How(device=device, precision=default_precision(device, card.parameters))
+    return open_adapter(folder, registry.read_card(folder), config, device=device, how=how)
 
 
 def replaced(plan: Plan, record: Record) -> Path | None:

@@ -245,7 +245,7 @@ def prepare(plan: Plan, *, say: Say, record: Record | None = None) -> Ready:
         )
     torch.manual_seed(settings.seed)  # what was drawn until here depends on which parts were loaded already
     if bases.public is not None:
-        prepared = public.described(prepared, bases, settings, device=plan.device)
+        prepared = public.described(prepared, settings)
         task, tuned = public.network(prepared, bases, settings)
         check_batches(task, settings, rows=len(prepared.train))
         return Ready(task=task, net=tuned, prepared=prepared, bases=bases, sources=sources, held=held)

@@ -8,7 +8,7 @@ import shutil
 import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -21,7 +21,8 @@ from mmdemo.core.config import CLASSES, FAMILY
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import ClassifyResult
 from mmdemo.models import checkpoint, load, probe
-from mmdemo.models.public import adapter, merging
+from mmdemo.models.public import adapter, merging, precision
+from mmdemo.models.public.blip import BlipAskModel
 from mmdemo.models.public.opening import open_public
 from mmdemo.studio import exchange
 from mmdemo.train import run
@@ -58,6 +59,10 @@ TASKS = {
     "wav2vec2": ("sentiment", "voices"),
     "wavlm": ("sentiment", "voices"),
 }
+
+
+class _Usage(NamedTuple):
+    free: int
 
 
 class Stops(Watch):
@@ -323,6 +328,81 @@ def test_what_cannot_be_is_said_at_once(made: Path, place: Path) -> None:
     with pytest.raises(MmdemoError, match=r"train\.tune is last:9, and the encoder|train\.tune is last:9"):
         tuned(made, place, "blip", "x", ["train.tune=last:9"])
     assert not (place / "x" / "config.json").exists()
+
+
+def test_what_does_not_fit_is_said_before_the_work(made: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tuned(made, place, "blip", "first", ["train.epochs=1"])
+    with monkeypatch.context() as small:
+        small.setattr(precision, "free_memory", lambda device: 100 << 20)
+        with pytest.raises(MmdemoError, match=r"tiny-blip is too large to be tuned on this computer: it takes 0\.3 GB"):
+            tuned(made, place, "blip", "x")
+        with pytest.raises(MmdemoError, match="first does not fit into the memory of the computer"):
+            merging.merge(place / "first", place / "merged")
+    with monkeypatch.context() as full:
+        full.setattr(shutil, "disk_usage", lambda place: _Usage(free=1000))
+        with pytest.raises(MmdemoError, match=r"merged cannot be written: it takes 0\.0 GB, and 0\.0 GB are free"):
+            merging.merge(place / "first", place / "merged")
+    assert not (place / "merged").exists()
+    assert not (place / "x" / "config.json").exists()
+    with pytest.raises(
+        MmdemoError, match=r"too little memory to tune big like that: train\.tune=all trains 2000\.0 mill"
+    ):
+        precision.check_steps("big", "all", 2_000_000_000, device="cpu", free=20 << 30)
+
+
+def test_what_was_trained_is_not_refused_when_it_is_done(
+    made: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The memory that is free may have become less while it was trained; what was asked of servers is theirs."""
+    monkeypatch.setenv("MMDEMO_PRECISION", "int4")  # for GPUs
+    assert tuned(made, place, "blip", overrides=["train.epochs=1"]).is_dir()
+    monkeypatch.setenv("MMDEMO_PRECISION", "int8")
+    seen: list[Any] = []
+    whole = BlipAskModel.open.__func__  # type: ignore[attr-defined]
+
+    def noted(cls: Any, folder: Path, card: Any, *, how: Any) -> Any:
+        seen.append(how)
+        return whole(cls, folder, card, how=how)
+
+    monkeypatch.setattr(BlipAskModel, "open", classmethod(noted))
+    model: Any = load("ask", "mine", device="cpu")
+    assert model.how.precision == "int8"
+    assert [how.stored for how in seen] == [torch.bfloat16]  # never 32 bits of each weight at once
+
+
+def test_what_was_merged_is_tuned_further(made: Path, place: Path) -> None:
+    folder = made / "own voices" / "train"
+    if not folder.exists():
+        shutil.copytree(made / "voices" / "train", folder)
+        rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text().splitlines()]
+        for row in rows:
+            row["label"] = {"happy": "boredom", "calm": "happy"}[row["label"]]
+        (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    quick = ["train.epochs=1", "train.batch_size=4", 'train.precision="fp32"']
+    data = [made / "own voices"]
+    run.main(task="sentiment", data=data, out="first", base=str(base(made, "wav2vec2")), overrides=quick, device="cpu")
+    first = checkpoint.read_config(place / "first")
+    assert "boredom" in first.labels
+    whole = merging.merge(place / "first", place / "merged")
+    again = merging.remember(open_public("sentiment", whole, name=str(whole), device="cpu"), whole)
+    assert again.config.labels == first.labels
+    for mine, theirs in zip(answers(again), answers(load("sentiment", "first", device="cpu")), strict=True):
+        assert mine == pytest.approx(theirs, abs=1e-5)
+    run.main(task="sentiment", data=data, out="second", base=str(whole), overrides=quick, device="cpu")
+    second = checkpoint.read_config(place / "second")
+    assert second.labels == first.labels
+    assert second.card.licence == first.card.licence
+    assert second.card.bases[0] == first.card.bases[0]
+    assert "merged" in second.card.bases[1]
+
+    tuned(made, place, "clip", "things", ["train.epochs=1"])
+    things = merging.merge(place / "things", place / "merged-things")
+    some = made / "other things"
+    if not some.exists():
+        for thing in ("boat", "star"):
+            shutil.copytree(made / "things" / "train" / THINGS[0], some / "train" / thing)
+    run.main(task="classify", data=[some], out="more", base=str(things), overrides=quick, device="cpu")
+    assert checkpoint.read_config(place / "more").settings[CLASSES] == (*sorted(THINGS), "boat", "star")
 
 
 def test_merge_on_the_command_line(made: Path, place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -97,8 +97,8 @@ def _classify(sources: Sources, public: Public, say: Say | None) -> Prepared:
 
 
 def _classes(examples: Sequence[Example], public: Public) -> tuple[str, ...]:
-    """The labels of the training pictures, after those of the checkpoint that the run goes on from."""
-    known = public.before.settings.get(CLASSES) if public.before is not None else None
+    """The labels of the training pictures, after those that the model was tuned for before."""
+    known = public.model.config.settings.get(CLASSES)
     found: dict[str, str] = {}
     for label in (*(known if isinstance(known, tuple) else ()), *sorted({plain(e.label) for e in examples if e.label})):
         found.setdefault(_alike(label), label)

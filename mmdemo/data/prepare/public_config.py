@@ -8,6 +8,9 @@ from pathlib import Path
 from mmdemo.core.config import CLASSES, FAMILY, CardText, CheckpointConfig
 from mmdemo.data.prepare.bases import Public, Sources
 from mmdemo.data.read import Example
+from mmdemo.models.public.merging import read_tuned
+
+ON_TOP = "; the data's own terms come on top"
 
 
 def config_of(
@@ -20,15 +23,20 @@ def config_of(
         classes: The labels of the pictures that it is tuned on.
     """
     card, base = public.model.card, public.base
+    merged = read_tuned(base.folder, name=base.id)  # which was tuned before, and came of a base of its own
+    licence = merged.licence if merged and merged.licence else card.licence
     start = base.named if public.before is None else f"{public.folder and public.folder.name} ({base.named})"
     return CheckpointConfig(
         task=card.task,
         calibration=public.model.config.calibration,
         card=CardText(
             summary=f"Tuned with mmdemo for {card.task} on {sources.train.name}, starting from {start}.",
-            licence=f"starts from weights under {card.licence}; the data's own terms come on top",
+            licence=licence if licence.endswith(ON_TOP) else f"starts from weights under {licence}{ON_TOP}",
             data=(sources.train.name,),
-            bases=(f"{base.named} ({card.licence}); SHA-256 of its weights {base.hash}",),
+            bases=(
+                *(merged.bases if merged else ()),
+                f"{base.named}{'' if merged else f' ({licence})'}; SHA-256 of its weights {base.hash}",
+            ),
             limits=(
                 "Stands on a public model: read what its makers say of it before you rely on it.",
                 "What it knew of other things than those it was tuned on may have faded.",

@@ -32,8 +32,8 @@ from mmdemo.tasks.public.base import LORA_A, LORA_B
 ID, REVISION, HASH = "base_id", "base_revision", "base_hash"
 """Settings that say which base: hub id or name of a folder, commit, SHA-256 of the weights."""
 
-TUNE, RANK, ALPHA, PRECISION = "tune", "lora_rank", "lora_alpha", "precision"
-"""Settings that say what was trained, and in what numbers the network computed when the probe was taken."""
+TUNE, RANK, ALPHA = "tune", "lora_rank", "lora_alpha"
+"""Settings that say what was trained."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +148,7 @@ def open_adapter(
     if how is None:
         how = how_to(device, card.parameters)
         check_fit(card.id, card.parameters, how)
-    unrounded = How(precision="bf16" if how.dtype is torch.bfloat16 else "fp32")  # what was learned goes in before
+    unrounded = How(precision="fp32" if how.stored is torch.float32 else "bf16")  # what was learned goes in before
     model = class_of(family).open(base.folder, card, how=unrounded)
     fit_labels(model, config.labels)
     apply(model.net, learned, scale=_scale(config, folder), name=folder.name)

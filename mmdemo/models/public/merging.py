@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from mmdemo.core.config import CLASSES, Calibration, CheckpointConfig, from_mapping
 from mmdemo.core.errors import MmdemoError
 from mmdemo.models import checkpoint, registry
-from mmdemo.models.public.adapter import Base, find_base, is_adapter, open_adapter
+from mmdemo.models.public.adapter import Base, find_base, is_adapter, open_adapter, with_base
 from mmdemo.models.public.base import How, PublicModel
+from mmdemo.models.public.precision import check_fit
 from mmdemo.models.public.pretrained import _no_bars
 
 TUNED = "mmdemo.json"
@@ -22,6 +24,25 @@ TUNED = "mmdemo.json"
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".index.json")
 """Ends of the names of what is not taken over from the base."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuned:
+    """What a merged model says of its tuning.
+
+    Attributes:
+        classes: A person's own, of Classify; () of other tasks.
+        labels: As they were called in the tuned checkpoint; () where its network has no unit for each.
+        licence: Of the tuned checkpoint.
+        bases: What that was tuned from, in the words of its card.
+    """
+
+    task: str
+    calibration: Calibration
+    classes: tuple[str, ...]
+    labels: tuple[str, ...]
+    licence: str
+    bases: tuple[str, ...]
 
 
 def merge(folder: Path, out: Path) -> Path:
@@ -43,6 +64,9 @@ def merge(folder: Path, out: Path) -> Path:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise MmdemoError(f"{out} cannot be the place of the merged model", "something is there", "Name another --out")
     base = find_base(folder, config)
+    card = with_base(registry.read_card(folder), folder, config)
+    check_fit(folder.name, card.parameters, How())
+    _check_disk(out, 4 * card.parameters)
     model = open_adapter(folder, registry.read_card(folder), config, device="cpu", how=How())
     part = out.with_name(f"{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -59,8 +83,9 @@ def merge(folder: Path, out: Path) -> Path:
         if out.is_dir():
             out.rmdir()
         part.rename(out)
-    except OSError as error:
-        raise MmdemoError(f"{out} cannot be written", error.strerror or str(error), "Free some space") from None
+    except (OSError, SafetensorError) as error:  # the library says a full disk in words of its own
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise MmdemoError(f"{out} cannot be written", why, "Free some space") from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
         model.release()
@@ -68,29 +93,54 @@ def merge(folder: Path, out: Path) -> Path:
 
 
 def remember(model: PublicModel, folder: Path) -> PublicModel:
-    """Give a model that was merged its calibration and its classes again; any other stays as it is.
+    """Give a model that was merged its calibration, classes and names of labels again; any other stays as it is.
+
+    Raises:
+        MmdemoError: What lies there cannot be understood.
+    """
+    found = read_tuned(folder, name=model.card.id)
+    if found is not None and found.task == model.card.task:
+        config = model.config
+        model.config = CheckpointConfig(
+            task=config.task,
+            # the library has a place for the names, and a person's own are read as emotions from there
+            labels=found.labels if len(found.labels) == len(config.labels) else config.labels,
+            settings={CLASSES: found.classes} if found.classes else {},
+            calibration=found.calibration,
+        )
+    return model
+
+
+def read_tuned(folder: Path, *, name: str) -> Tuned | None:
+    """What is known of the tuning of a merged model; None where nothing was merged.
 
     Raises:
         MmdemoError: What lies there cannot be understood.
     """
     file = folder / TUNED
     if not file.is_file():
-        return model
+        return None
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        calibration, classes = from_mapping(Calibration, found["calibration"]), tuple(map(str, found["classes"]))
-        task = str(found["task"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise MmdemoError(f"{model.card.id} cannot be loaded", f"its {TUNED} is not valid ({error})") from None
-    if task == model.card.task:
-        config = model.config
-        model.config = CheckpointConfig(
-            task=config.task,
-            labels=config.labels,
-            settings={CLASSES: classes} if classes else {},
-            calibration=calibration,
+        return Tuned(
+            task=str(found["task"]),
+            calibration=from_mapping(Calibration, found["calibration"]),
+            classes=tuple(map(str, found["classes"])),
+            labels=tuple(map(str, found.get("labels", ()))),
+            licence=str(found.get("licence", "")),
+            bases=tuple(map(str, found.get("bases", ()))),
         )
-    return model
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MmdemoError(f"{name} cannot be loaded", f"its {TUNED} is not valid ({error})") from None
+
+
+def _check_disk(out: Path, size: int) -> None:
+    place = next(parent for parent in out.absolute().parents if parent.is_dir())
+    free = shutil.disk_usage(place).free
+    if free < size:
+        raise MmdemoError(
+            f"{out} cannot be written", f"it takes {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free", "Free some"
+        )
 
 
 def _take_over(base: Base, to: Path) -> None:
@@ -107,7 +157,15 @@ def _own(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _tuned(config: CheckpointConfig, base: Base) -> str:
     classes = config.settings.get(CLASSES, ())
-    found = {"task": config.task, "calibration": asdict(config.calibration), "classes": classes, **base.settings()}
+    found = {
+        "task": config.task,
+        "calibration": asdict(config.calibration),
+        "classes": classes,
+        "labels": config.labels,
+        "licence": config.card.licence,
+        "bases": config.card.bases,
+        **base.settings(),
+    }
     return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 
 

@@ -153,11 +153,62 @@ def check_fit(
     else:
         advice = "Free some memory, or choose a smaller model"
     raise MmdemoError(
-        f"{name} does not fit into the memory of the {'computer' if how.device == 'cpu' else 'GPU'}",
+        f"{name} does not fit into the memory of the {_machine(how.device)}",
         f"in {how.precision} it takes {_gigabytes(wanted)}, and {_gigabytes(there)} are free: "
         f"{_gigabytes(wanted - there)} too little",
         advice,
     )
+
+
+def check_training(name: str, parameters: int, *, device: str, task: str = "", free: int | None = None) -> None:
+    """Whether a network fits into the memory that is free in the numbers that it is tuned in: 32 bits.
+
+    Args:
+        name: What it is called in errors.
+        task: What it is to be tuned for.
+        free: Bytes; default what is free now.
+
+    Raises:
+        MmdemoError: It does not; says by how much, and which of those listed for ``task`` would.
+    """
+    there = free_memory(device) if free is None else free
+    wanted = needs(parameters, "fp32")
+    if wanted <= there:
+        return
+    fitting = [id_ for id_, n in _listed(task) if id_ != name and needs(n, "fp32") <= there]
+    raise MmdemoError(
+        f"{name} is too large to be tuned on this {_machine(device)}",
+        f"it takes {_gigabytes(wanted)} in fp32, and {_gigabytes(there)} are free: "
+        f"{_gigabytes(wanted - there)} too little",
+        f"{fitting[-1]} would fit" if fitting else "Free some memory, or choose a smaller model",
+    )
+
+
+def check_steps(name: str, tune: str, trained: int, *, device: str, free: int | None = None) -> None:
+    """Whether there is memory for the steps of a training beside the network, which is loaded already.
+
+    Args:
+        tune: What is trained (``train.tune``), for the error.
+        trained: Parameters that are: each has a gradient and two running means of AdamW in fp32.
+        free: Bytes; default what is free now.
+
+    Raises:
+        MmdemoError: There is not; says by how much.
+    """
+    there = free_memory(device) if free is None else free
+    wanted = 12 * trained + FIXED
+    if wanted <= there:
+        return
+    raise MmdemoError(
+        f"There is too little memory to tune {name} like that",
+        f"train.tune={tune} trains {trained / 1e6:.1f} million parameters, whose steps take {_gigabytes(wanted)}, and "
+        f"{_gigabytes(there)} of the {_machine(device)}'s memory are free",
+        "Free some memory" if tune == "head" else "Use train.tune=lora, or fewer blocks",
+    )
+
+
+def _machine(device: str) -> str:
+    return "computer" if device == "cpu" else "GPU"
 
 
 def _listed(task: str) -> list[tuple[str, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -17,6 +18,9 @@ from mmdemo.core.types import AskRequest, AskResult, CaptionRequest, CaptionResu
 from mmdemo.models.public.base import How, PublicModel
 from mmdemo.models.public.generating import Listener, Manner, Said
 from mmdemo.models.ready import of_type
+
+BEGINNINGS = 4
+"""Of an answer, two tokens long, by which a network is known (the first is the same for all in some architectures)."""
 
 BATCH = 16
 """Requests that a network answers at once, at most."""
@@ -90,6 +94,16 @@ class WordedModel(PublicModel):
                     said = self._say([requests[i] for i in some], manner, Listener())
                 found.update(zip(some, said, strict=True))
         return [self._result(request, found[i], whole=True) for i, request in enumerate(requests)]
+
+    def beginnings(self, requests: Sequence[Request]) -> list[dict[str, float]]:
+        """For each request the likeliest beginnings of an answer, as numbers of tokens → probability."""
+        found: list[dict[str, float]] = []
+        with torch.inference_mode(), self._turn:
+            for request in requests:  # one by one, so that no padding plays a part
+                self._in_use()
+                (said,) = self._say([request], Manner(beams=BEGINNINGS, tokens=2), Listener())
+                found.append({" ".join(map(str, one.tokens)): math.exp(sum(one.chances)) for one in said})
+        return found
 
     def _together(self, requests: Sequence[Any]) -> dict[Manner, list[int]]:
         groups: dict[Manner, list[int]] = {}
