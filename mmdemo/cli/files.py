@@ -28,7 +28,7 @@ COLUMNS = {
     "ask": ("question", "answer", "score", "sure", "alternatives"),
     "classify": ("label", "score", "sure"),
     "caption": ("caption", "score", "sure"),
-    "sentiment": ("emotion", "score", "sure", "negative", "neutral", "positive", "scores", "segments"),
+    "sentiment": ("emotion", "score", "sure", "negative", "neutral", "positive", "scores", "segments", "words"),
 }
 """A task's own columns, between ``file`` and ``model, seconds, error``. Classify adds one per label, Caption one per
 further caption."""
@@ -136,6 +136,7 @@ def _sentiment_cells(result: SentimentResult) -> dict[str, Cell]:
     cells["emotion"] = result.emotion
     cells["scores"] = _listed(result.scores)
     cells["segments"] = "; ".join(f"{part.start:.1f}-{part.end:.1f}={part.emotion}" for part in result.segments)
+    cells["words"] = result.words
     return cells
 
 

@@ -64,6 +64,7 @@ SENTIMENT = SentimentResult(
     sure=True,
     model="sentiment-base",
     seconds=0.5,
+    words="I am tired",
 )
 
 
@@ -128,6 +129,7 @@ def test_csv_of_sentiment(tmp_path: Path) -> None:
     assert (row["emotion"], row["score"], row["negative"], row["positive"]) == ("sad", "0.9", "0.9", "0.0")
     assert row["scores"] == "sad=0.9000; calm=0.1000"
     assert row["segments"] == "0.0-3.0=sad; 1.5-4.5=silence"
+    assert row["words"] == "I am tired"
 
 
 @given(st.text())

@@ -24,9 +24,6 @@ TRANSCRIBER = "transcriber"
 BYTES: Mapping[str, float] = {"fp32": 4, "bf16": 2, "int8": 1, "int4": 0.5}
 """Bytes of one weight; a little more in truth, for rounding leaves some tensors (embeddings, norms) as they were."""
 
-ROOM = 1.2
-"""Memory in use while a model answers, over that of its weights: an estimate for one picture or clip at a time."""
-
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -99,16 +96,6 @@ def find(name: str) -> Listed | None:
     """The entry of a hub id or an alias, large and small letters alike; None where it is not listed."""
     wanted = name.strip().lower()
     return next((one for one in _read() if wanted and wanted in (one.id.lower(), one.alias.lower())), None)
-
-
-def which_fits(task: str, memory_bytes: int, *, precision: str = "fp32") -> Listed | None:
-    """The best listed model for a task that answers within so much memory; None where none does.
-
-    Models whose natural task it is come before those that can serve it too.
-    """
-    fitting = [one for one in listed(task) if one.memory(precision) * ROOM <= memory_bytes]
-    natural = [one for one in fitting if one.tasks[0] == task]
-    return next(iter(reversed(natural or fitting)), None)
 
 
 def read(text: str) -> tuple[Listed, ...]:

@@ -97,22 +97,6 @@ def test_found_by_id_and_alias() -> None:
     assert listed.find("") is None
 
 
-def test_the_best_that_fits() -> None:
-    found = [listed.which_fits("ask", gigabytes * 10**9) for gigabytes in (0, 1, 2, 16)]
-    assert [one.id.split("/")[-1] if one else None for one in found] == [
-        None,
-        "vilt-b32-finetuned-vqa",
-        "blip-vqa-base",
-        "Qwen3-VL-2B-Instruct",
-    ]
-    narrow = listed.which_fits("ask", 6 * 10**9, precision="bf16")
-    assert narrow is not None
-    assert narrow.family == "chat"
-    caption = listed.which_fits("caption", 10**11)
-    assert caption is not None
-    assert caption.tasks[0] == "caption"
-
-
 GOOD = """
 [[model]]
 id = "someone/model"
