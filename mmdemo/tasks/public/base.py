@@ -30,7 +30,7 @@ _BELOW = (
     *("embed", "stem", "patch", "cls_token", "pos_", "positional", "ln_pre", "pre_layrnorm", "norm_pre"),
     *("conv1", "conv2", "conv_layers", "feature_extractor", "feature_projection", "masked_spec", "lm_head"),
 )
-"""In names of what lies below the first block of an encoder, or is as large: a matrix over all words."""
+"""In names of what lies below the first block of an encoder, or is as large; see :func:`over_words` as well."""
 
 _NORMALISED = (nn.modules.batchnorm._BatchNorm,)
 
@@ -81,6 +81,30 @@ def stacks(names: Iterable[str]) -> dict[str, int]:
     return found
 
 
+def over_words(net: nn.Module) -> frozenset[str]:
+    """Names of the matrices over a whole vocabulary: what words are read by, and what the next one is told from.
+
+    They are those that the library itself names (``get_input_embeddings``, ``get_output_embeddings``; open_clip calls
+    them ``token_embedding``), and matrices outside of blocks with as many rows or columns as there are words: CoCa's
+    ``text_projection`` is no layer.
+    """
+    tables = [m for name, m in net.named_modules() if name.rpartition(".")[2] == "token_embedding"]
+    for module in net.modules():
+        for kind in ("get_input_embeddings", "get_output_embeddings"):
+            try:
+                tables.append(getattr(module, kind)())
+            except (AttributeError, NotImplementedError):  # an architecture that has none, or does not read words
+                continue
+    # pictures have "input embeddings" too, which are convolutions
+    found = {id(m.weight) for m in tables if isinstance(m, nn.Embedding | nn.Linear)}
+    counts = {m.num_embeddings for m in tables if isinstance(m, nn.Embedding)}
+    return frozenset(
+        name
+        for name, p in net.named_parameters()
+        if id(p) in found or (p.ndim == 2 and _block(name) is None and not counts.isdisjoint(p.shape))
+    )
+
+
 def _block(name: str) -> tuple[str, int] | None:
     match = re.match(r"(.*?)\.(\d+)\.", name)
     return (match[1], int(match[2])) if match else None
@@ -120,6 +144,7 @@ class PublicTask(ABC):
         self.heads, self.only, self.fixed = tuple(heads), tuple(only), tuple(fixed)
         self.used: frozenset[str] | None = None
         self.stacks = stacks(name for name, _ in net.named_parameters() if not name.startswith(self.heads))
+        self.over_words = over_words(net)
 
     # ------------------------------------------------------------ what is trained
 
@@ -128,10 +153,12 @@ class PublicTask(ABC):
         name = name.removeprefix("net.")
         if LORA in name or name.startswith(self.heads):
             return HEAD
+        deepest = 1 + max(self.stacks.values(), default=0)
+        if name in self.over_words:
+            return deepest
         place = _block(name)
         if place is not None and place[0] in self.stacks:
             return self.stacks[place[0]] - place[1]
-        deepest = 1 + max(self.stacks.values(), default=0)
         return deepest if _is_below(name) else 1  # else the norm after the last block
 
     def open_up(self, net: Adapted) -> None:

@@ -11,10 +11,12 @@ import torch
 from open_clip.loss import SigLipLoss
 from PIL import Image
 from torch import nn
+from transformers import GitConfig, GitForCausalLM
 
 from mmdemo.core.types import AskRequest, Card
 from mmdemo.media.image import load_picture
 from mmdemo.models.public.base import How
+from mmdemo.models.public.layout import FAMILIES
 from mmdemo.models.public.opening import class_of
 from mmdemo.tasks.base import HEAD
 from mmdemo.tasks.public.base import Adapted, PublicTask
@@ -28,7 +30,23 @@ from tests.small_bases import draw
 from tests.sounds import speech_like
 from tests.tiny_models.audio import make_speech
 from tests.tiny_models.blip import make_blip_ask
-from tests.tiny_models.chat import make_llava, make_qwen
+from tests.tiny_models.chat import LAYERS, make_llava, make_qwen
+from tests.tiny_models.coca import make_coca
+from tests.tiny_models.florence import make_florence
+from tests.tiny_models.open_clip_ import make_clip
+from tests.tiny_models.vilt import make_vilt
+from tests.tiny_models.zero_shot import make_siglip
+
+MAKE: dict[str, tuple[str, Any]] = {
+    "blip": ("blip_ask", make_blip_ask),
+    "clip": ("open_clip", make_clip),
+    "coca": ("coca", make_coca),
+    "florence": ("florence", make_florence),
+    "llava": ("chat", make_llava),
+    "qwen": ("chat", make_qwen),
+    "siglip": ("zero_shot", make_siglip),
+    "vilt": ("vilt", make_vilt),
+}
 
 
 class Bare(PublicTask):
@@ -93,6 +111,24 @@ def test_depth_is_counted_from_the_top_of_each_stack() -> None:
     task = Bare("classify", net.net, heads=("visual.head",))
     assert {name: task.depth(net, f"net.{name}") for name in names} == names
     assert task.depth(net, "net.encoder.layers.0.fc.lora_A.default.weight") == HEAD
+
+
+@pytest.mark.parametrize("kind", ["blip", "clip", "coca", "florence", "git", "llava", "qwen", "siglip", "vilt"])
+def test_last_blocks_never_come_with_the_matrix_over_all_words(tmp_path: Path, kind: str) -> None:
+    if kind == "git":
+        settings = {**LAYERS, "vocab_size": 90}
+        bare: nn.Module = GitForCausalLM(GitConfig(**settings, vision_config={**LAYERS, "image_size": 16}))
+    else:
+        family, make = MAKE[kind]
+        bare = opened(family, FAMILIES[family][0], make(tmp_path / kind)).net
+    task, net = Bare("x", bare, heads=()), Adapted(bare)
+    task.open_up(net)
+    freeze(task, net, Tune(kind="last", blocks=1))
+    trained = {name: p for name, p in net.named_parameters() if p.requires_grad}
+    assert any(".1." in name or ".0." in name for name in trained)  # the last blocks are
+    tables = {name: m for name, m in bare.named_modules() if isinstance(m, nn.Embedding)}
+    words = max(m.num_embeddings for name, m in tables.items() if "position" not in name)
+    assert not [name for name, p in trained.items() if p.ndim == 2 and words in p.shape]
 
 
 def test_the_state_is_what_is_trained_and_batch_norms_rest() -> None:
