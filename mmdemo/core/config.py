@@ -106,6 +106,10 @@ class CheckpointConfig:
                     f"its config.json has schema {raw.get('schema')!r}, this version reads {SCHEMA}",
                 )
             settings = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["settings"].items()}
+            # in Classify two things may be called the same (a crane flies or lifts); two units for one emotion are a
+            # mistake
+            if raw["task"] == "sentiment" and len(set(raw["labels"])) < len(raw["labels"]):
+                raise ValueError("an emotion is among its labels twice")
             return CheckpointConfig(
                 task=raw["task"],
                 net=raw["net"],

@@ -142,6 +142,7 @@ def test_damaged_weights_are_refused(folder: Path) -> None:
         ({"calibration": {"heat": 3}}, "not valid .*heat"),
         ({"parts": {"vision": "vision-base"}}, "not valid"),
         ({"settings": []}, "not valid"),
+        ({"task": "sentiment", "labels": ["sad", "bored", "bored"]}, "not valid .*twice"),
     ],
 )
 def test_a_wrong_configuration_is_refused(folder: Path, change: dict[str, object], words: str) -> None:
