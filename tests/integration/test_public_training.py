@@ -59,6 +59,7 @@ TASKS = {
     "wav2vec2": ("sentiment", "voices"),
     "wavlm": ("sentiment", "voices"),
 }
+ABOVE_EARS = ("encoder.", "feature_projection.", "masked_spec_embed")
 
 
 class _Usage(NamedTuple):
@@ -269,11 +270,9 @@ def test_a_run_goes_on_from_a_tuned_model(made: Path, place: Path) -> None:
         ("blip", "head", ("text_decoder.cls.predictions.transform",)),
         ("qwen", "head", ("model.visual.merger.",)),
         ("clip", "last:1", ("visual.proj", "visual.transformer.resblocks.1.", "visual.ln_post")),
-        (
-            "wav2vec2",
-            "last:1",
-            ("classifier", "projector", "wav2vec2.encoder.layer"),
-        ),
+        ("wav2vec2", "last:1", ("classifier", "projector", "wav2vec2.encoder.layer")),
+        # the library leaves the convolutions below (feature_extractor) as they are in all tuning
+        ("wav2vec2", "all", ("classifier", "projector", *(f"wav2vec2.{part}" for part in ABOVE_EARS))),
     ],
 )
 def test_head_and_last_blocks(made: Path, place: Path, kind: str, tune: str, only: tuple[str, ...]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from mmdemo.core.config import CLASSES
 from mmdemo.core.errors import MmdemoError
@@ -117,22 +118,15 @@ def _heard(sources: Sources, public: Public, say: Say | None) -> Prepared:
     """A row per clip that holds speech; labels that the network does not know become units of its head."""
     chosen_options(sources.options)
     model: Any = public.model
-    there = {e.label for e in sources.train.examples if e.label}
-    known = {label for label in there if ours(label) in model.config.labels}
-    new = [label for label in EMOTIONS if label in there - known] + sorted(there - known - set(EMOTIONS))
-    labels = (*model.config.labels, *new)
-    index = {label: i for i, label in enumerate(labels)}
-    index |= {label: index[ours(label)] for label in known if label not in index}
+    labels, place = emotions(model.config.labels, (e.label for e in sources.train.examples if e.label))
     fit_labels(model, labels)
     model.net.config.apply_spec_augment = False  # it fails on clips of a syllable
-    if hasattr(model.net, "freeze_feature_encoder"):
-        model.net.freeze_feature_encoder()
 
     def read(some: Sequence[NDArray[np.float32]]) -> Mapping[str, torch.Tensor]:
         return cast("Mapping[str, torch.Tensor]", model._inputs([model._at_its_rate(clip) for clip in some]))
 
     def rows(examples: Sequence[Example], learning: bool) -> list[HeardRow]:
-        told = [(e.file, index[e.label]) for e in examples if e.file is not None and e.label in index]
+        told = [(e.file, place[_alike(e.label)]) for e in examples if e.file is not None and _alike(e.label) in place]
         found = clips.clips([file for file, _ in told], say=say)
         return [HeardRow(samples=found[file], label=label, learning=learning) for file, label in told if file in found]
 
@@ -141,8 +135,44 @@ def _heard(sources: Sources, public: Public, say: Say | None) -> Prepared:
         train=rows(sources.train.examples, True),
         validation=rows(sources.validation.examples, False),
         config=config_of(public, sources, labels=labels),
-        task=HeardTask(model.net, read, apart=not together),
+        task=HeardTask(model.net, read, apart=not together, fixed=_kept_by_makers(model.net)),
     )
+
+
+def emotions(known: Sequence[str], told: Iterable[str]) -> tuple[tuple[str, ...], dict[str, int]]:
+    """The labels of a run, and how each of them, and of what people wrote, is found among them.
+
+    Args:
+        known: Labels of the network; they stay. Somebody's own ("boredom") stand for themselves, and published ones for
+            all that they are called ("bored" is "boredom" too).
+        told: Those of the clips, however often; what differs in large and small letters alone is one.
+
+    Returns:
+        The labels, new ones last: those that we have words for, then the others; and label without its capitals
+        (:func:`_alike`) → its place.
+    """
+    place: dict[str, int] = {}
+    for i, label in enumerate(known):
+        place.setdefault(_alike(label), i)
+    new: dict[str, str] = {}
+    for label in sorted(set(told)):
+        called = _alike(label)
+        if called not in place and _alike(ours(label)) in place:
+            place[called] = place[_alike(ours(label))]
+        elif called not in place:
+            new.setdefault(called, called if called in EMOTIONS else plain(label))
+    ordered = sorted(new, key=lambda called: EMOTIONS.index(called) if called in EMOTIONS else len(EMOTIONS))
+    place |= {called: len(known) + i for i, called in enumerate(ordered)}
+    return (*known, *(new[called] for called in ordered)), place
+
+
+def _kept_by_makers(net: nn.Module) -> tuple[str, ...]:
+    """Names of the tensors that the library leaves as they are in all tuning: the ears of wav2vec 2.0 and its kin."""
+    if not hasattr(net, "freeze_feature_encoder"):
+        return ()
+    net.requires_grad_(True)
+    cast("Any", net).freeze_feature_encoder()
+    return tuple(name for name, parameter in net.named_parameters() if not parameter.requires_grad)
 
 
 _PREPARE: Mapping[str, Callable[[Sources, Public, Say | None], Prepared]] = {

@@ -49,12 +49,13 @@ class HeardTask(PublicTask):
         read: The network's own feature extractor.
         apart: Whether clips of different lengths would leave traces in each other's answers, so that each is heard
             alone.
+        fixed: Names of the tensors that are never trained.
     """
 
     metric = "ua"
 
-    def __init__(self, net: nn.Module, read: Read, *, apart: bool) -> None:
-        super().__init__("sentiment", net, heads=HEADS)
+    def __init__(self, net: nn.Module, read: Read, *, apart: bool, fixed: Sequence[str] = ()) -> None:
+        super().__init__("sentiment", net, heads=HEADS, fixed=fixed)
         self.read, self.apart = read, apart
 
     def collate(self, rows: Sequence[HeardRow]) -> Batch:

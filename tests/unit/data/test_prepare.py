@@ -7,6 +7,7 @@ import pytest
 from mmdemo.core.config import CheckpointConfig
 from mmdemo.core.errors import MmdemoError
 from mmdemo.data.prepare import Bases, answer_shares, object_trials
+from mmdemo.data.prepare.public import emotions
 from mmdemo.data.read import Example
 
 
@@ -51,3 +52,16 @@ def test_trials_have_a_right_label_or_none() -> None:
             assert right == len(labels)
             assert thing not in labels
     assert {right < len(labels) for (labels, right), _ in made} == {True, False}
+
+
+def test_an_emotion_is_one_however_it_is_written() -> None:
+    told = ["boredom", "Worried", "worried", "Happy", "tired", "boredom"]
+    assert emotions(("neutral", "anxious"), told) == (
+        ("neutral", "anxious", "happy", "boredom", "tired"),
+        {"neutral": 0, "anxious": 1, "worried": 1, "happy": 2, "boredom": 3, "tired": 4},
+    )
+    own = ("neutral", "boredom", "Worried", "excitement", "frustration")  # of a model that was tuned before
+    labels, place = emotions(own, ["worried", "frustration", "excitement", "Boredom", "neutral"])
+    assert labels == own
+    assert sorted(place.values()) == [0, 1, 2, 3, 4]
+    assert emotions(own, ["bored"])[0] == (*own, "bored")  # nobody has said that it is the same
