@@ -127,7 +127,7 @@ class Store:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Held while rows are added; waits for another process that is adding."""
-        with _written():
+        with written():
             self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / "lock"):
             yield
@@ -172,7 +172,7 @@ class Store:
             return
         block = np.concatenate(rows) if self.ragged else np.asarray(rows)
         counts = np.array([len(row) for row in rows] if self.ragged else [1] * len(keys), dtype=np.uint64)
-        with _written():
+        with written():
             if not (self.folder / f"{view}.json").exists():
                 part = self.folder / f"{view}.json.part"
                 part.write_text(json.dumps({"dtype": block.dtype.str, "shape": block.shape[1:]}))
@@ -223,7 +223,12 @@ def _extend(file: Path, at: int, values: NDArray[Any]) -> None:
 
 
 @contextlib.contextmanager
-def _written() -> Iterator[None]:
+def written() -> Iterator[None]:
+    """Whatever is written to the cache is written under this.
+
+    Raises:
+        MmdemoError: The disk is full, or the cache cannot be written for another reason.
+    """
     try:
         yield
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ from torch import Tensor
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import Picture
-from mmdemo.data.features import Store, chunks, file_hashes
+from mmdemo.data.features import Store, chunks, file_hashes, written
 from mmdemo.data.pictures import Say
 from mmdemo.models.public.adapter import Base
 from mmdemo.tasks.public.worded import AT_ONCE, decoded
+
+NAMES = "tensors"
+"""File of a store: the names of the tensors that make up a row."""
 
 Look = Callable[[Sequence[Picture]], Mapping[str, Tensor]]
 """Pictures → the processor's tensors, their first dimension that of the pictures."""
@@ -39,18 +43,18 @@ def pixels(files: Iterable[Path], look: Look, base: Base, *, say: Say | None = N
     store = Store(f"public-{base.layout.family}", _made_by(base))
     by_key = {key: file for file, key in keys.items()}
     with store.lock():
-        names = _views(store)
+        names = _noted(store)
         todo = [key for key in by_key if not names or any(key not in store.index(name) for name in names)]
         done = 0
         for some in chunks(todo, AT_ONCE):
             found = look(decoded([by_key[key] for key in some]))
-            names = tuple(found)
+            names = names or _note(store, tuple(found))
             try:
-                for name, tensor in found.items():
+                for name in names:
                     there = store.index(name)
                     new = [i for i, key in enumerate(some) if key not in there]
-                    store.append(name, [some[i] for i in new], _kept(tensor)[new])
-            except ValueError:
+                    store.append(name, [some[i] for i in new], _kept(found[name])[new])
+            except (KeyError, ValueError):
                 raise MmdemoError(
                     f"{base.id} cannot be tuned here", "its processor gives every picture a shape of its own"
                 ) from None
@@ -67,8 +71,25 @@ def _kept(tensor: Tensor) -> NDArray[Any]:
     return np.ascontiguousarray(found)
 
 
-def _views(store: Store) -> tuple[str, ...]:
-    return tuple(sorted(file.stem for file in store.folder.glob("*.json")))
+def _noted(store: Store) -> tuple[str, ...]:
+    """The tensors of a row by name; () where nobody has noted them, and what is there may be some of them alone."""
+    try:
+        return tuple(json.loads((store.folder / NAMES).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return ()
+
+
+def _note(store: Store, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Write down what a row consists of, before the first is: an interruption may come between two tensors.
+
+    Raises:
+        MmdemoError: The disk is full.
+    """
+    with written():
+        part = store.folder / f"{NAMES}.part"
+        part.write_text(json.dumps(names), encoding="utf-8")
+        part.replace(store.folder / NAMES)
+    return names
 
 
 def _made_by(base: Base) -> str:
