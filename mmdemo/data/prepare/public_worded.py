@@ -105,6 +105,7 @@ def _chat(public: Public, sources: Sources) -> tuple[Speaker, Look | None]:
         model.processor,
         ends=tuple(model.ends),
         talk=model._talk,
+        plain=model.without_marks,
         between=sources.tune.kind == "head",
     )
     if speaker.only == () and sources.tune.kind == "head":

@@ -85,15 +85,20 @@ class ChatModel(WordedModel):
         return self.device == "cuda" and bool(getattr(self.net, "_can_compile_fullgraph", False))
 
     def _talk(self, request: AskRequest | CaptionRequest) -> list[dict[str, object]]:
-        said = DESCRIBE if isinstance(request, CaptionRequest) else f"{self._plain(request.question)} {BRIEFLY}"
+        said = DESCRIBE if isinstance(request, CaptionRequest) else f"{self.without_marks(request.question)} {BRIEFLY}"
         picture = {"type": "image", "image": as_image(request.picture)}
         return [{"role": "user", "content": [picture, {"type": "text", "text": said}]}]
 
-    def _plain(self, question: str) -> str:
-        """Without the marks that mean something to the network: who types "<image>" brings no second picture."""
+    def without_marks(self, text: str) -> str:
+        """What somebody wrote without the marks that mean something to the network.
+
+        Who types "<image>" brings no second picture, and an answer to learn from that holds the mark of an end does not
+        end there.
+        """
         tokenizer: Any = self.processor.tokenizer
         marks = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
         marks |= {str(getattr(self.processor, f"{kind}_token", "") or "") for kind in ("image", "video", "audio")}
-        for mark in sorted(filter(str.strip, marks), key=len, reverse=True):
-            question = question.replace(mark, " ")
-        return question
+        marks = {mark for mark in marks if mark.strip() and mark in text}
+        for mark in sorted(marks, key=len, reverse=True):
+            text = text.replace(mark, " ")
+        return " ".join(text.split()) if marks else text

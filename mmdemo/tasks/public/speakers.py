@@ -168,6 +168,7 @@ class ChatSpeaker:
         task: "ask" or "caption".
         ends: Tokens that end what it says.
         talk: The conversation that a request makes, for the chat template.
+        plain: What people wrote without the marks that mean something to the network.
         between: Train what stands between eyes and words, and nothing else.
     """
 
@@ -179,9 +180,10 @@ class ChatSpeaker:
         *,
         ends: Sequence[int],
         talk: Callable[[Request], list[dict[str, object]]],
+        plain: Callable[[str], str],
         between: bool,
     ) -> None:
-        self.task, self.processor, self.talk = task, processor, talk
+        self.task, self.processor, self.talk, self.plain = task, processor, talk, plain
         own = processor.tokenizer.eos_token_id
         self.end = own if own in ends else min(ends)
         names = [name for name, _ in net.named_parameters()]
@@ -195,7 +197,7 @@ class ChatSpeaker:
         talks = [self.talk(request(self.task, p, row)) for p, row in zip(pictures, rows, strict=True)]
         found = dict(self._laid_out(talks, tokenize=True, return_dict=True, return_tensors="pt"))
         tokens = self.processor.tokenizer(
-            [self._behind(talk, text) for talk, text in zip(talks, texts, strict=True)],
+            [self._behind(talk, self.plain(text)) for talk, text in zip(talks, texts, strict=True)],
             add_special_tokens=False,
             truncation=True,
             max_length=MOST_TOKENS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -243,12 +244,35 @@ def test_blip_is_taught_as_its_library_does_but_from_its_own_first_token(folders
     np.testing.assert_allclose(np.stack(together), np.stack(alone), rtol=1e-5)  # padding says nothing
 
 
+def chatting(model: Any) -> ChatSpeaker:
+    return ChatSpeaker(
+        "ask",
+        model.net,
+        model.processor,
+        ends=sorted(model.ends),
+        talk=model._talk,
+        plain=model.without_marks,
+        between=False,
+    )
+
+
+@pytest.mark.parametrize(("kind", "mark"), [("qwen", "<|image_pad|>"), ("llava", "<image>"), ("qwen", "<|im_end|>")])
+def test_marks_in_answers_are_not_learned(folders: Path, kind: str, mark: str) -> None:
+    model = opened("chat", "ask", folders / kind)
+    task = WordedTask("ask", model.net, chatting(model), model.predict)
+    (row, *_), net = asked(folders, model), Adapted(model.net)
+    marked = task.collate([replace(row, answers={f"a {mark} big{mark} dog": 1.0})])
+    plain = task.collate([row])
+    assert torch.equal(marked["target"], plain["target"])
+    assert torch.equal(task.loss(net, marked), task.loss(net, plain))
+
+
 @pytest.mark.parametrize("kind", ["qwen", "llava"])
 def test_a_chat_model_learns_its_answer_alone_behind_the_prompt_that_is_served(folders: Path, kind: str) -> None:
     model = opened("chat", "ask", folders / kind)
     rows, net = asked(folders, model), Adapted(model.net)
     ends = sorted(model.ends)
-    speaker = ChatSpeaker("ask", model.net, model.processor, ends=ends, talk=model._talk, between=False)
+    speaker = chatting(model)
     task = WordedTask("ask", model.net, speaker, model.predict)
     batch = task.collate(rows)
     words = model.processor.tokenizer
