@@ -67,11 +67,13 @@ def ask(
         )
     parts = [
         f'<p class="mm-question">{escape(result.question)}</p>',
-        f'<p class="mm-big">{escape(result.answer)}</p>',
-        f'<p class="mm-sub">{escape(text("probability", language, score=percent(result.score)))}</p>',
+        f'<p class="mm-big">{_said(result.answer, language)}</p>',
     ]
-    if not result.sure:
-        parts.append(_unsure("not_sure_ask", language, score=percent(result.score)))
+    if result.answer.strip():
+        words = text("probability", language, score=percent(result.score))
+        parts.append(f'<p class="mm-sub">{escape(words)}</p>')
+        if not result.sure:
+            parts.append(_unsure("not_sure_ask", language, score=percent(result.score)))
     others = [other for other in result.alternatives if other.label != result.answer]
     if others:
         best = Scored(label=result.answer, score=result.score)
@@ -80,8 +82,9 @@ def ask(
     parts.append(_meta(result.model, result.seconds, limit, notes, language, extra=_weights(result, language)))
     if len(results) > 1:
         earlier = "".join(
-            f"<li><span>{escape(old.question)}</span><span><b>{escape(old.answer)}</b> {percent(old.score)}"
-            f"{'' if old.sure else ' · ' + escape(text('not_sure', language))}"
+            f"<li><span>{escape(old.question)}</span><span><b>{_said(old.answer, language)}</b>"
+            f"{' ' + percent(old.score) if old.answer.strip() else ''}"
+            f"{'' if old.sure or not old.answer.strip() else ' · ' + escape(text('not_sure', language))}"
             f"{'' if old.model == result.model else ' · ' + escape(text('given_by', language, model=old.model))}"
             "</span></li>"
             for old in reversed(results[:-1])
@@ -114,12 +117,12 @@ def caption(
     words = escape(result.caption[:1].upper() + result.caption[1:])
     if not finished:
         return _panel(f'<p class="mm-sentence mm-cursor" aria-live="polite">{words}</p>')
-    parts = [
-        f'<p class="mm-sentence">{words}</p>',
-        f'<p class="mm-sub">{escape(text("probability_words", language, score=percent(result.score)))}</p>',
-    ]
-    if not result.sure:
-        parts.append(_unsure("not_sure_caption", language))
+    parts = [f'<p class="mm-sentence">{words if words.strip() else _said("", language)}</p>']
+    if words.strip():
+        score = text("probability_words", language, score=percent(result.score))
+        parts.append(f'<p class="mm-sub">{escape(score)}</p>')
+        if not result.sure:
+            parts.append(_unsure("not_sure_caption", language))
     if result.alternatives:
         parts.append(f"<h3>{escape(text('alternatives', language))}</h3>")
         others = "".join(
@@ -206,6 +209,11 @@ def trouble_free(message: str) -> str:
 
 def _panel(inner: str, extra: str = "") -> str:
     return f'<div class="mm mm-panel {extra}">{inner}</div>'
+
+
+def _said(words: str, language: Language) -> str:
+    """What a model said, in the page's own words where that is nothing."""
+    return escape(words) if words.strip() else escape(text("no_answer", language))
 
 
 def _bars(items: Sequence[Scored], shown: Callable[[str], str]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from mmdemo.core.types import CaptionRequest, Card
 from mmdemo.models.caption import LEAST_BEAMS
@@ -35,7 +35,10 @@ class FlorenceModel(WordedModel):
         return cls(card, lowered(net, how), processor, how=how, ends=end_tokens(net))
 
     def _manner(self, request: CaptionRequest) -> Manner:
-        return Manner(beams=max(request.n, LEAST_BEAMS), tokens=budget(request.max_words))
+        net: Any = self.net
+        # BART is made to begin with a token that says nothing
+        least = 1 if net.generation_config.forced_bos_token_id is None else 2
+        return Manner(beams=max(request.n, LEAST_BEAMS), tokens=budget(request.max_words), least=least)
 
     def _say(self, requests: Sequence[CaptionRequest], manner: Manner, listener: Listener) -> list[list[Said]]:
         inputs = self.processor(

@@ -19,10 +19,14 @@ from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria,
 
 
 class Manner(NamedTuple):
-    """How something is said: by how many ``beams`` (1 is greedily), and in at most how many ``tokens``."""
+    """How something is said: by how many ``beams`` (1 is greedily), and in at most how many ``tokens``.
+
+    Before it may end there are ``least`` of them: an empty answer is none.
+    """
 
     beams: int
     tokens: int
+    least: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +78,16 @@ class Listener:
         self._known = {(item, ()): () for item in range(items)}
         self._prompt, self._items, self._ends = -1, items, frozenset(ends)
 
-    def before(self, running: Tensor, logits: Tensor) -> None:
-        """What is about to be continued (R, T), and the logits of what comes next (R, V)."""
+    def before(self, running: Tensor, logits: Tensor) -> int:
+        """What is about to be continued (R, T), and the logits of what comes next (R, V).
+
+        Returns:
+            How many tokens of it have been said.
+        """
         if self._prompt < 0:
             self._prompt = running.shape[1]
         self._running, self._logits = running[:, self._prompt :], logits
+        return self._running.shape[1]
 
     def after(self, candidates: Tensor) -> None:
         """The sequences (C, T + 1), among them all that go on or have ended; the likeliest of an item first."""
@@ -114,12 +123,17 @@ class Listener:
 
 
 class _Before(LogitsProcessor):
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
+    def __init__(self, listener: Listener, ends: Collection[int], least: int) -> None:
+        self._listener, self._ends, self._least = listener, sorted(ends), least
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        self._listener.before(input_ids, scores)
-        return scores
+        """What is heard is what the network would have said: where that is the end, what it says instead is unlikely.
+
+        The library's own ``min_new_tokens`` forbids the same, but only the ends that the makers' settings name.
+        """
+        if self._listener.before(input_ids, scores) >= self._least:
+            return scores
+        return scores.index_fill(1, torch.tensor(self._ends, device=scores.device), -torch.inf)
 
 
 class _After(StoppingCriteria):
@@ -162,7 +176,7 @@ def generate(
         num_return_sequences=manner.beams,
         max_new_tokens=manner.tokens,
         max_length=None,  # which makers set as well, and which would count the prompt
-        logits_processor=LogitsProcessorList([_Before(listener)]),
+        logits_processor=LogitsProcessorList([_Before(listener, ends, manner.least)]),
         stopping_criteria=StoppingCriteriaList([_After(listener)]),
         **options,
     )

@@ -172,6 +172,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "took": ("answered in {seconds}", "用时 {seconds}"),
     "given_by": ("model {model}", "模型 {model}"),
     "other_answers": ("Answers by probability", "各答案的概率"),
+    "no_answer": ("(no answer)", "（没有回答）"),
     "probability": ("probability {score}", "概率 {score}"),
     "probability_words": ("{score} per word on average", "平均每词概率 {score}"),
     "done_to_input": ("Note: {notes}.", "说明：{notes}。"),

@@ -101,6 +101,21 @@ def test_doubt_is_said_in_words() -> None:
     assert "没有把握" in answers.ask([an_answer(sure=False)], limit="", notes=(), language="zh")
 
 
+def test_who_says_nothing_is_said_to() -> None:
+    nothing = an_answer(answer=" ", score=0.0, sure=False, alternatives=())
+    caption = CaptionResult(
+        file="a.jpg", caption="", score=0.0, sure=False, alternatives=(), model="florence", seconds=0.04
+    )
+    for language, words in (("en", "(no answer)"), ("zh", "（没有回答）")):
+        shown = answers.ask([nothing, nothing], limit="", notes=(), language=language)
+        assert f'<p class="mm-big">{words}</p>' in shown
+        assert f"<b>{words}</b>" in shown
+        assert "%" not in shown
+        shown = answers.caption(caption, limit="", notes=(), language=language)
+        assert f'<p class="mm-sentence">{words}</p>' in shown
+        assert "%" not in shown
+
+
 def test_nothing_that_people_or_models_write_becomes_markup() -> None:
     picture = Picture(pixels=np.zeros((20, 30, 3), dtype=np.uint8), key="k")
     scored = (Scored(label=EVIL, score=0.6), Scored(label=NONE_OF_THESE, score=0.4))

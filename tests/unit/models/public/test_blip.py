@@ -16,6 +16,7 @@ from mmdemo.models.public.base import How
 from mmdemo.models.public.blip import BlipAskModel, BlipCaptionModel
 from mmdemo.models.public.generating import Listener, Said
 from tests.tiny_models.blip import make_blip_ask, make_blip_caption
+from tests.tiny_models.ending import said_unless_ended
 from tests.tiny_models.pictures import coloured
 
 QUESTIONS = ("what is it?", "what color is the big red dog in the grass?", "how many?", "is there a cat?")
@@ -115,6 +116,17 @@ def test_answers_are_those_of_the_documented_use(ask_folder: Path) -> None:
         assert 1 < len(set(ours)) == len(ours) <= 5
         assert all(0 < other.score < 1 for other in result.alternatives)
         assert result.question == request.question
+
+
+def test_an_answer_is_never_empty(caption_folder: Path, ask_folder: Path) -> None:
+    for model, request, beams in (
+        (captioner(caption_folder), DESCRIBED[0], 3),
+        (asker(ask_folder), ASKED[0], 5),
+    ):
+        ours, theirs = said_unless_ended(model, request, beams=beams, least=1)
+        assert all(said.tokens[0] not in model.ends for said in ours)
+        assert [said.tokens for said in ours] == theirs
+        assert ours[0].score(model.special) < 0.01
 
 
 def test_the_network_is_the_one_on_disk(caption_folder: Path, ask_folder: Path) -> None:

@@ -21,6 +21,7 @@ from mmdemo.models.public.base import How
 from mmdemo.models.public.chat import BRIEFLY, DESCRIBE, ChatModel
 from mmdemo.models.public.generating import Listener
 from tests.tiny_models.chat import make_llava, make_qwen, make_smolvlm
+from tests.tiny_models.ending import said_unless_ended
 from tests.tiny_models.pictures import coloured
 
 MAKERS = {"qwen": make_qwen, "llava": make_llava, "smolvlm": make_smolvlm}
@@ -121,6 +122,15 @@ def test_captions_are_the_beams_of_the_documented_use(folder: Path) -> None:
             assert 0 < other.score < 1
 
 
+def test_an_answer_is_never_empty(folder: Path) -> None:
+    for task, request, beams in (("ask", ASKED[0], 1), ("caption", DESCRIBED[0], 3)):
+        model = opened(folder, task)
+        plain, theirs = said_unless_ended(model, request, beams=beams, least=1)
+        assert all(said.tokens[0] not in model.ends for said in plain)
+        assert [said.tokens for said in plain] == theirs
+        assert plain[0].score(model.special) < 0.01  # it would rather have said nothing
+
+
 def test_together_is_as_one_by_one(folder: Path) -> None:
     for task, requests in (("ask", ASKED), ("caption", DESCRIBED)):
         model = opened(folder, task)
@@ -215,8 +225,7 @@ def test_marks_in_a_question_are_words_at_most(folder: Path) -> None:
     marks = [token.content for token in model.processor.tokenizer.added_tokens_decoder.values()]
     question = f"what {model.processor.image_token} is {' '.join(marks)} it?"
     plain, marked = (
-        model.predict([AskRequest(picture=coloured(0), question=asked)])[0]
-        for asked in ("what is it?", question)
+        model.predict([AskRequest(picture=coloured(0), question=asked)])[0] for asked in ("what is it?", question)
     )
     assert isinstance(plain, AskResult)
     assert isinstance(marked, AskResult)

@@ -14,6 +14,7 @@ from mmdemo.core.types import CaptionRequest, CaptionResult, Card, Result
 from mmdemo.models.public.base import How
 from mmdemo.models.public.florence import FlorenceModel, task_words
 from mmdemo.models.public.generating import Listener
+from tests.tiny_models.ending import said_unless_ended
 from tests.tiny_models.florence import make_florence
 from tests.tiny_models.pictures import coloured
 
@@ -69,6 +70,14 @@ def test_captions_are_those_of_the_documented_use(folder: Path) -> None:
         assert result.caption
         words = [c for t, c in zip(found[0].tokens, found[0].chances, strict=True) if t not in model.special]
         assert result.score == pytest.approx(float(torch.tensor(words).mean().exp()), abs=1e-5)
+
+
+def test_a_caption_is_never_empty(folder: Path) -> None:
+    model = opened(folder)
+    ours, theirs = said_unless_ended(model, DESCRIBED[0], beams=3, least=2)
+    assert all(set(said.tokens) - model.special for said in ours)
+    assert [said.tokens for said in ours] == theirs
+    assert ours[0].score(model.special) < 0.01
 
 
 def test_the_task_depends_on_the_room() -> None:
