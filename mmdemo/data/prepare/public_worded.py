@@ -18,6 +18,7 @@ from mmdemo.data.prepare.public_config import config_of, files_of
 from mmdemo.data.public_pixels import Look, pixels
 from mmdemo.data.read import Example
 from mmdemo.models.public.base import as_image
+from mmdemo.models.public.florence import CAPTION
 from mmdemo.models.public.labels import fit_labels
 from mmdemo.tasks.ask import learn_answers
 from mmdemo.tasks.public.speakers import BlipSpeaker, ChatSpeaker, CocaSpeaker, FlorenceSpeaker
@@ -94,7 +95,7 @@ def _coca(public: Public, sources: Sources) -> tuple[Speaker, Look | None]:
 
 def _florence(public: Public, sources: Sources) -> tuple[Speaker, Look | None]:
     model: Any = public.model
-    return FlorenceSpeaker(model.net, model.processor, prompt="<CAPTION>", image=as_image), None
+    return FlorenceSpeaker(model.net, model.processor, prompt=CAPTION, image=as_image), None
 
 
 def _chat(public: Public, sources: Sources) -> tuple[Speaker, Look | None]:

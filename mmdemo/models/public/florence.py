@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from mmdemo.core.config import FAMILY
 from mmdemo.core.types import CaptionRequest, Card
 from mmdemo.models.caption import LEAST_BEAMS
 from mmdemo.models.public.base import How, as_image
@@ -20,19 +21,32 @@ from mmdemo.models.public.worded import WordedModel, budget
 DETAILED_WORDS = 30
 """Words from which on there is room for what the network calls a detailed caption: two or three sentences."""
 
+CAPTION, DETAILED_CAPTION = "<CAPTION>", "<DETAILED_CAPTION>"
+"""The network's own task words; the first is what it is tuned with."""
+
 
 class FlorenceModel(WordedModel):
-    """Captions by the network's own task words, "<CAPTION>" and, where there is room, "<DETAILED_CAPTION>"."""
+    """Captions by the network's own task words, "<CAPTION>" and, where there is room, "<DETAILED_CAPTION>".
+
+    Attributes:
+        merged: Whether it was tuned, and then made one with its base.
+    """
 
     family: ClassVar[str] = "florence"
+
+    merged = False
 
     @classmethod
     def open(cls, folder: Path, card: Card, *, how: How) -> Self:
         from transformers import Florence2ForConditionalGeneration
 
+        from mmdemo.models.public.merging import TUNED  # which knows of all families
+
         net = read_net(Florence2ForConditionalGeneration, folder, how=how, name=card.id)
         processor = read_processor(folder, name=card.id)
-        return cls(card, lowered(net, how), processor, how=how, ends=end_tokens(net))
+        model = cls(card, lowered(net, how), processor, how=how, ends=end_tokens(net))
+        model.merged = (folder / TUNED).is_file()
+        return model
 
     def _manner(self, request: CaptionRequest) -> Manner:
         net: Any = self.net
@@ -43,7 +57,7 @@ class FlorenceModel(WordedModel):
     def _say(self, requests: Sequence[CaptionRequest], manner: Manner, listener: Listener) -> list[list[Said]]:
         inputs = self.processor(
             images=[as_image(r.picture) for r in requests],
-            text=[task_words(r) for r in requests],
+            text=[self.task_words(r) for r in requests],
             padding=True,
             return_tensors="pt",
         )
@@ -58,12 +72,12 @@ class FlorenceModel(WordedModel):
 
     def _text(self, request: CaptionRequest, said: Said) -> str:
         """As the processor reads it for this task; it wants the special tokens in place."""
-        task, (height, width) = task_words(request), request.picture.pixels.shape[:2]
+        task, (height, width) = self.task_words(request), request.picture.pixels.shape[:2]
         text = self.processor.decode(list(said.tokens), skip_special_tokens=False)
         read: str = self.processor.post_process_generation(text, task=task, image_size=(width, height))[task]
         return read
 
-
-def task_words(request: CaptionRequest) -> str:
-    """What Florence-2 is told to do."""
-    return "<DETAILED_CAPTION>" if request.max_words >= DETAILED_WORDS else "<CAPTION>"
+    def task_words(self, request: CaptionRequest) -> str:
+        """What Florence-2 is told to do; a tuned one what it was tuned with, however much room there is."""
+        tuned = self.merged or FAMILY in self.config.net
+        return DETAILED_CAPTION if request.max_words >= DETAILED_WORDS and not tuned else CAPTION

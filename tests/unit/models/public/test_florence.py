@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import torch
 from PIL import Image
 from transformers import AutoProcessor, Florence2ForConditionalGeneration
 
+from mmdemo.core.config import FAMILY, CheckpointConfig
 from mmdemo.core.types import CaptionRequest, CaptionResult, Card, Result
 from mmdemo.models.public.base import How
-from mmdemo.models.public.florence import FlorenceModel, task_words
+from mmdemo.models.public.florence import FlorenceModel
 from mmdemo.models.public.generating import Listener
+from mmdemo.models.public.merging import TUNED
 from tests.tiny_models.ending import said_unless_ended
 from tests.tiny_models.florence import make_florence
 from tests.tiny_models.pictures import coloured
@@ -80,8 +83,19 @@ def test_a_caption_is_never_empty(folder: Path) -> None:
     assert ours[0].score(model.special) < 0.01
 
 
-def test_the_task_depends_on_the_room() -> None:
-    assert [task_words(request) for request in DESCRIBED[1:3]] == ["<CAPTION>", "<DETAILED_CAPTION>"]
+def test_the_task_depends_on_the_room_and_is_what_was_tuned(folder: Path, tmp_path: Path) -> None:
+    model = opened(folder)
+    assert [model.task_words(request) for request in DESCRIBED[1:3]] == ["<CAPTION>", "<DETAILED_CAPTION>"]
+    plain = model.predict(DESCRIBED[1:3])
+    model.config = CheckpointConfig(task="caption", net={FAMILY: "florence"})
+    assert [model.task_words(request) for request in DESCRIBED[1:3]] == ["<CAPTION>", "<CAPTION>"]
+    tuned = model.predict(DESCRIBED[1:3])
+    assert tuned[0].to_json()["score"] == plain[0].to_json()["score"]
+    assert tuned[1].to_json()["score"] != plain[1].to_json()["score"]
+    shutil.copytree(folder, tmp_path / "merged")
+    (tmp_path / "merged" / TUNED).write_text("{}")
+    (merged,) = opened(tmp_path / "merged").predict(DESCRIBED[2:3])
+    assert merged.to_json()["score"] == tuned[1].to_json()["score"]
 
 
 def test_together_is_as_one_by_one(folder: Path) -> None:
