@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from torch import nn
 
@@ -57,14 +58,33 @@ class Tune:
         return f"last:{self.blocks}" if self.kind == "last" else self.kind
 
 
+@runtime_checkable
+class Stacked(Protocol):
+    """A task that knows the blocks of its network: what lies below the lowest of them is no block.
+
+    Attributes:
+        stacks: Where blocks are repeated → how many they are.
+    """
+
+    stacks: Mapping[str, int]
+
+
+def _blocks(task: Task[Any, Any], net: nn.Module) -> int:
+    """The most that "last:N" can ask for."""
+    if isinstance(task, Stacked):
+        return max(task.stacks.values(), default=0)
+    return max(task.depth(net, name) for name, _ in net.named_parameters())
+
+
 def freeze(task: Task[Any, Any], net: nn.Module, tune: Tune) -> None:
     """Leave gradients to what ``tune`` trains; what took none before takes none after.
 
     Raises:
         MmdemoError: It asks for more blocks than there are.
     """
-    deepest = max(task.depth(net, name) for name, _ in net.named_parameters())
-    if tune.kind == "last" and tune.blocks > deepest:
-        raise MmdemoError(f"train.tune is {tune}", f"the encoder of {task.name} has {deepest} blocks")
+    if tune.kind == "last" and tune.blocks > (most := _blocks(task, net)):
+        raise MmdemoError(
+            f"train.tune is {tune}", f"the encoder of {task.name} has {most} block{'' if most == 1 else 's'}"
+        )
     for name, parameter in net.named_parameters():
         parameter.requires_grad_(parameter.requires_grad and tune.trains(task.depth(net, name)))

@@ -32,7 +32,7 @@ def add_lora(task: Task[Any, Any], net: nn.Module, *, rank: int, alpha: float) -
         alpha: The product counts ``alpha / rank`` times.
 
     Raises:
-        MmdemoError: The encoder has no such layer.
+        MmdemoError: The encoder has no such layer, or none that is wider than the rank.
     """
     learning = {name for name, parameter in net.named_parameters() if parameter.requires_grad}
     heads = {name for name in learning if task.depth(net, name) == HEAD}
@@ -46,12 +46,25 @@ def add_lora(task: Task[Any, Any], net: nn.Module, *, rank: int, alpha: float) -
             if _fits(module) and f"{name}.weight" in learning and task.depth(net, f"{name}.weight") > HEAD
         ]
     if not places and not matrices:
-        raise MmdemoError(
-            f"LoRA has no place in {task.name}", "its encoder stays outside the network", "Use train.tune=head"
-        )
+        raise _no_place(task, net, rank)
     _inject(net, places, matrices, rank=rank, alpha=alpha)
     for name, parameter in net.named_parameters():
         parameter.requires_grad_(name in heads or LORA in name)
+
+
+def _no_place(task: Task[Any, Any], net: nn.Module, rank: int) -> MmdemoError:
+    if not isinstance(task, PublicTask) or not isinstance(net, Adapted):
+        return MmdemoError(
+            f"LoRA has no place in {task.name}", "its encoder stays outside the network", "Use train.tune=head"
+        )
+    most = task.most_rank(net)
+    if most == 0:
+        return MmdemoError(
+            f"LoRA has no place in {task.name}", "the network has no layers for it", "Use train.tune=all"
+        )
+    return MmdemoError(
+        f"train.lora_rank is {rank}", f"the widest layer of {task.name} takes {most}", "Choose a lower rank"
+    )
 
 
 def _inject(net: nn.Module, places: Sequence[str], matrices: Sequence[str], *, rank: int, alpha: float) -> None:

@@ -194,7 +194,16 @@ class PublicTask(ABC):
         Linear layers and pointwise convolutions in the blocks of encoders and decoders, but for those that are never
         called (:meth:`watch`), where LoRA would change nothing, and those of no more than ``rank`` inputs or outputs.
         """
-        layers, matrices = [], []
+        wide = {name: kind for name, (kind, width) in self._widths(net).items() if width > rank}
+        return [name for name in wide if wide[name] == "layer"], [name for name in wide if wide[name] == "matrix"]
+
+    def most_rank(self, net: Adapted) -> int:
+        """The highest rank for which LoRA has a place anywhere; 0 where it has none at all."""
+        return max((width for _, width in self._widths(net).values()), default=1) - 1
+
+    def _widths(self, net: Adapted) -> dict[str, tuple[str, int]]:
+        """What LoRA may stand beside: "layer" or "matrix", and the smaller of its two sides."""
+        found: dict[str, tuple[str, int]] = {}
         for name, module in net.named_modules():
             inner = name.removeprefix("net.")
             place = _block(f"{inner}.")
@@ -202,12 +211,11 @@ class PublicTask(ABC):
                 continue
             if self.used is not None and name not in self.used:
                 continue
-            plain = type(module) is nn.Linear or (type(module) is nn.Conv2d and _is_pointwise(module))
-            if plain and min(module.weight.shape[:2]) > rank:
-                layers.append(name)
+            if type(module) is nn.Linear or (type(module) is nn.Conv2d and _is_pointwise(module)):
+                found[name] = ("layer", min(module.weight.shape[:2]))
             elif isinstance(module, nn.MultiheadAttention) and module.in_proj_weight is not None:
-                matrices.append(f"{name}.in_proj_weight")
-        return layers, matrices
+                found[f"{name}.in_proj_weight"] = ("matrix", min(module.in_proj_weight.shape))
+        return found
 
     def shipped(self, net: Adapted) -> dict[str, Tensor]:
         """What is trained, by the names of the library: whole tensors, and LoRA's two matrices for each."""

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import nn
 from transformers import GitConfig, GitForCausalLM
 
+from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import AskRequest, Card
 from mmdemo.media.image import load_picture
 from mmdemo.models.public.base import How
@@ -130,6 +131,32 @@ def test_last_blocks_never_come_with_the_matrix_over_all_words(tmp_path: Path, k
     tables = {name: m for name, m in bare.named_modules() if isinstance(m, nn.Embedding)}
     words = max(m.num_embeddings for name, m in tables.items() if "position" not in name)
     assert not [name for name, p in trained.items() if p.ndim == 2 and words in p.shape]
+
+
+def test_a_rank_that_no_layer_has_is_named(folders: Path) -> None:
+    model = opened("blip_ask", "ask", folders / "blip")
+    net = Adapted(model.net)
+    task = Bare("ask", model.net, heads=())
+    task.open_up(net)
+    with pytest.raises(
+        MmdemoError, match=r"train\.lora_rank is 4096: the widest layer of ask takes 31\. Choose a lower"
+    ):
+        add_lora(task, net, rank=4096, alpha=2)
+    with pytest.raises(
+        MmdemoError, match=r"LoRA has no place in ask: the network has no layers for it\. Use train\.tune=a"
+    ):
+        add_lora(Bare("ask", model.net, heads=("",)), net, rank=2, alpha=2)
+    add_lora(task, net, rank=31, alpha=2)
+
+
+def test_there_are_no_more_blocks_than_a_stack_has(folders: Path) -> None:
+    model = opened("blip_ask", "ask", folders / "blip")
+    task, net = Bare("ask", model.net, heads=()), Adapted(model.net)
+    task.open_up(net)
+    freeze(task, net, Tune(kind="last", blocks=2))
+    assert not [name for name, p in net.named_parameters() if p.requires_grad and "embed" in name]
+    with pytest.raises(MmdemoError, match=r"train\.tune is last:3: the encoder of ask has 2 blocks"):
+        freeze(task, net, Tune(kind="last", blocks=3))
 
 
 def test_the_state_is_what_is_trained_and_batch_norms_rest() -> None:
