@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from open_clip.loss import SigLipLoss
+from open_clip.loss import CoCaLoss, SigLipLoss
 from PIL import Image
 from torch import nn
 from transformers import GitConfig, GitForCausalLM
@@ -17,13 +17,13 @@ from transformers import GitConfig, GitForCausalLM
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import AskRequest, Card
 from mmdemo.media.image import load_picture
-from mmdemo.models.public.base import How
+from mmdemo.models.public.base import How, as_image
 from mmdemo.models.public.layout import FAMILIES
 from mmdemo.models.public.opening import class_of
 from mmdemo.tasks.base import HEAD
 from mmdemo.tasks.public.base import Adapted, PublicTask
 from mmdemo.tasks.public.contrastive import ClassesTask, ShownRow, sigmoid_loss
-from mmdemo.tasks.public.speakers import BlipSpeaker, ChatSpeaker
+from mmdemo.tasks.public.speakers import BlipSpeaker, ChatSpeaker, CocaSpeaker, FlorenceSpeaker
 from mmdemo.tasks.public.speech import HeardRow, HeardTask
 from mmdemo.tasks.public.worded import SILENT, SaidRow, WordedTask, targets
 from mmdemo.tasks.tune import Tune, freeze
@@ -49,6 +49,9 @@ MAKE: dict[str, tuple[str, Any]] = {
     "siglip": ("zero_shot", make_siglip),
     "vilt": ("vilt", make_vilt),
 }
+
+COCA_LOSS = ("image_features", "text_features", "logits", "labels", "logit_scale")
+"""What the library's loss takes of what its network gives."""
 
 
 class Bare(PublicTask):
@@ -266,6 +269,39 @@ def test_blip_is_taught_as_its_library_does_but_from_its_own_first_token(folders
         question = words(row.question, return_tensors="pt")
         theirs = model.net(**question, pixel_values=batch["pixel_values"], labels=answer).loss
         torch.testing.assert_close(task.loss(net, batch), theirs)
+    together = task.outputs(net, task.collate(rows))
+    alone = [task.outputs(net, task.collate([row]))[0] for row in rows]
+    np.testing.assert_allclose(np.stack(together), np.stack(alone), rtol=1e-5)  # padding says nothing
+
+
+def captioned(folders: Path) -> list[SaidRow]:
+    texts = {"dog": "a big red dog", "car": "a car"}
+    return [SaidRow(file=folders / f"{thing}.png", answers={text: 1.0}) for thing, text in texts.items()]
+
+
+def test_coca_is_taught_as_its_library_does(tmp_path: Path, folders: Path) -> None:
+    model = opened("coca", "caption", make_coca(tmp_path / "coca"))
+    plain = captioned(folders)
+    pixels = model.processor([load_picture(row.file) for row in plain])["image"]
+    rows = [replace(row, pixels={"image": one.numpy()}) for row, one in zip(plain, pixels, strict=True)]
+    task, net = WordedTask("caption", model.net, CocaSpeaker(model.net, model.words), model.predict), Adapted(model.net)
+    texts = model.words([next(iter(row.answers)) for row in rows])  # (B, T), 0 behind the end
+    found = model.net(pixels, texts)
+    theirs = CoCaLoss(caption_loss_weight=1, clip_loss_weight=0)(**{n: found[n] for n in COCA_LOSS})[1]
+    torch.testing.assert_close(task.loss(net, task.collate(rows)), theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_florence_is_taught_as_its_library_does(tmp_path: Path, folders: Path) -> None:
+    model = opened("florence", "caption", make_florence(tmp_path / "florence"))
+    speaker = FlorenceSpeaker(model.net, model.processor, prompt="<CAPTION>", image=as_image)
+    task, net = WordedTask("caption", model.net, speaker, model.predict), Adapted(model.net)
+    rows, words = captioned(folders), model.processor.tokenizer
+    for row in rows:
+        # a tokenizer of BART's puts its marks around a text, which the tiny one's does not
+        labels = words(f"<s>{next(iter(row.answers))}</s>", add_special_tokens=False, return_tensors="pt").input_ids
+        inputs = model.processor(images=Image.open(row.file).convert("RGB"), text="<CAPTION>", return_tensors="pt")
+        theirs = model.net(**inputs, labels=labels).loss
+        torch.testing.assert_close(task.loss(net, task.collate([row])), theirs, atol=1e-5, rtol=1e-5)
     together = task.outputs(net, task.collate(rows))
     alone = [task.outputs(net, task.collate([row]))[0] for row in rows]
     np.testing.assert_allclose(np.stack(together), np.stack(alone), rtol=1e-5)  # padding says nothing
