@@ -22,7 +22,6 @@ from mmdemo.data.prepare.public_worded import SPEAKERS, prepare_vilt, prepare_wo
 from mmdemo.data.public_pixels import Look, pixels
 from mmdemo.data.read import Example
 from mmdemo.media.text import plain
-from mmdemo.models.public.audio import _FIXED
 from mmdemo.models.public.emotion_names import ours
 from mmdemo.models.public.labels import fit_labels
 from mmdemo.tasks.public.contrastive import HEADS, CaptionedTask, ClassesTask, ShownRow
@@ -123,19 +122,18 @@ def _heard(sources: Sources, public: Public, say: Say | None) -> Prepared:
     model.net.config.apply_spec_augment = False  # it fails on clips of a syllable
 
     def read(some: Sequence[NDArray[np.float32]]) -> Mapping[str, torch.Tensor]:
-        return cast("Mapping[str, torch.Tensor]", model._inputs([model._at_its_rate(clip) for clip in some]))
+        return cast("Mapping[str, torch.Tensor]", model.inputs([model.at_its_rate(clip) for clip in some]))
 
     def rows(examples: Sequence[Example], learning: bool) -> list[HeardRow]:
         told = [(e.file, place[_alike(e.label)]) for e in examples if e.file is not None and _alike(e.label) in place]
         found = clips.clips([file for file, _ in told], say=say)
         return [HeardRow(samples=found[file], label=label, learning=learning) for file, label in told if file in found]
 
-    together = model._masks() or model.net.config.model_type in _FIXED
     return Prepared(
         train=rows(sources.train.examples, True),
         validation=rows(sources.validation.examples, False),
         config=config_of(public, sources, labels=labels),
-        task=HeardTask(model.net, read, apart=not together, fixed=_kept_by_makers(model.net)),
+        task=HeardTask(model.net, read, apart=not model.mixes(), fixed=_kept_by_makers(model.net)),
     )
 
 

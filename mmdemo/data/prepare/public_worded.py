@@ -105,7 +105,7 @@ def _chat(public: Public, sources: Sources) -> tuple[Speaker, Look | None]:
         model.net,
         model.processor,
         ends=tuple(model.ends),
-        talk=model._talk,
+        talk=model.talk,
         plain=model.without_marks,
         between=sources.tune.kind == "head",
     )
@@ -148,7 +148,7 @@ def prepare_vilt(sources: Sources, public: Public, say: Say | None) -> Prepared:
     def read(asked: Sequence[AskRequest]) -> Mapping[str, torch.Tensor]:
         return dict(
             model.processor(
-                images=[model._widened(request.picture) for request in asked],
+                images=[model.widened(request.picture) for request in asked],
                 text=[request.question for request in asked],
                 padding=True,
                 truncation=True,

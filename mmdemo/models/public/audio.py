@@ -101,17 +101,18 @@ class AudioModel(PublicModel):
     def probabilities(self, clips: Sequence[Samples]) -> NDArray[np.float64]:
         """Probabilities (N, K) of prepared clips (S,) each, whatever they are heard together with."""
         found = np.zeros((len(clips), len(self.config.labels)))
-        heard = [self._at_its_rate(clip) for clip in clips]
+        heard = [self.at_its_rate(clip) for clip in clips]
         units = torch.tensor(self.units())
         for some in self._together([len(clip) for clip in heard]):
             with torch.inference_mode():
-                logits = self.net(**self._inputs([heard[i] for i in some])).logits.double().cpu()  # (N, U)
+                logits = self.net(**self.inputs([heard[i] for i in some])).logits.double().cpu()  # (N, U)
             shares = (logits / self.config.calibration.temperature).softmax(dim=1)
             merged = torch.zeros(len(some), len(self.config.labels), dtype=torch.float64)
             found[some] = merged.index_add(1, units, shares).numpy()
         return found
 
-    def _at_its_rate(self, clip: Samples) -> Samples:
+    def at_its_rate(self, clip: Samples) -> Samples:
+        """A clip (S,) of ours at the rate that the network hears at."""
         rate = int(self.processor.sampling_rate)
         return clip if rate == SAMPLE_RATE else np.asarray(soxr.resample(clip, SAMPLE_RATE, rate), dtype=np.float32)
 
@@ -124,10 +125,14 @@ class AudioModel(PublicModel):
             and not getattr(settings, "conv_pos_batch_norm", False)
         )
 
+    def mixes(self) -> bool:
+        """Whether clips of different lengths can be heard at once and leave no trace in each other's answers."""
+        return self._settings.model_type in _FIXED or self._masks()
+
     def _together(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Which clips are heard at once: such as leave no trace in each other's answers."""
         order = sorted(range(len(lengths)), key=lambda i: lengths[i])
-        mixed = self._settings.model_type in _FIXED or self._masks()
+        mixed = self.mixes()
         some: list[int] = []
         for i in order:
             if some and (len(some) == BATCH or not (mixed or lengths[i] == lengths[some[0]])):
@@ -137,8 +142,8 @@ class AudioModel(PublicModel):
         if some:
             yield some
 
-    def _inputs(self, clips: Sequence[Samples]) -> dict[str, Tensor]:
-        """What the network takes, on its device and in its numbers."""
+    def inputs(self, clips: Sequence[Samples]) -> dict[str, Tensor]:
+        """What the network takes of clips (S,) at its rate, on its device and in its numbers."""
         kind, extra = self._settings.model_type, {}
         if kind not in _FIXED and kind != _FEATURES:  # samples: where there is nothing to mask no mask is the same
             extra = {"padding": self._masks(), "return_attention_mask": self._masks()}
@@ -189,14 +194,14 @@ class AudioModel(PublicModel):
         Draelos and Carin 2020, https://arxiv.org/abs/2011.08891) at the last states is no estimate but a sum, and needs
         no gradients. A state holds what its moment is in the light of all others.
         """
-        heard = self._at_its_rate(clip)
+        heard = self.at_its_rate(clip)
         net: Any = self.net
         projector, classifier, tap = net.projector, net.classifier, _Tap(net.projector)
         # a copy with its own table of parts: another thread may be in the network
         tapped = copy.copy(net)
         tapped._modules = {**net._modules, "projector": tap}
         with torch.inference_mode():
-            tapped(**self._inputs([heard]))
+            tapped(**self.inputs([heard]))
             states = tap.passed[0]  # (T, D)
             alone = classifier(projector(states)) - classifier(projector(torch.zeros_like(states[:1])))  # (T, U)
             added = alone.double().cpu() / len(states)

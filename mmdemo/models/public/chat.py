@@ -60,7 +60,7 @@ class ChatModel(WordedModel):
         self, requests: Sequence[AskRequest | CaptionRequest], manner: Manner, listener: Listener
     ) -> list[list[Said]]:
         inputs = self.processor.apply_chat_template(
-            [self._talk(request) for request in requests],
+            [self.talk(request) for request in requests],
             tokenize=True,
             add_generation_prompt=True,
             return_dict=True,
@@ -84,7 +84,8 @@ class ChatModel(WordedModel):
         """Whether keys and values are kept in a cache of fixed size; not every architecture can."""
         return self.device == "cuda" and bool(getattr(self.net, "_can_compile_fullgraph", False))
 
-    def _talk(self, request: AskRequest | CaptionRequest) -> list[dict[str, object]]:
+    def talk(self, request: AskRequest | CaptionRequest) -> list[dict[str, object]]:
+        """The conversation that a request makes, as chat templates take it: one turn, the picture and what is said."""
         said = DESCRIBE if isinstance(request, CaptionRequest) else f"{self.without_marks(request.question)} {BRIEFLY}"
         picture = {"type": "image", "image": as_image(request.picture)}
         return [{"role": "user", "content": [picture, {"type": "text", "text": said}]}]

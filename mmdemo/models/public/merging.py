@@ -17,7 +17,7 @@ from mmdemo.models import checkpoint, registry
 from mmdemo.models.public.adapter import Base, find_base, is_adapter, open_adapter, with_base
 from mmdemo.models.public.base import How, PublicModel
 from mmdemo.models.public.precision import check_fit
-from mmdemo.models.public.pretrained import _no_bars
+from mmdemo.models.public.pretrained import no_bars
 
 TUNED = "mmdemo.json"
 """Beside the library's own files: what a library has no place for, calibration and classes."""
@@ -76,7 +76,7 @@ def merge(folder: Path, out: Path) -> Path:
         if base.layout.library == "open_clip":
             save_file(_own(model.net.state_dict()), part / "open_clip_model.safetensors", metadata={"format": "pt"})
         else:
-            with _no_bars():
+            with no_bars():
                 model.net.save_pretrained(part, max_shard_size="1TB")  # type: ignore[operator]
         (part / TUNED).write_text(_tuned(config, base), encoding="utf-8")
         (part / "README.md").write_text(_card(folder, config, base), encoding="utf-8")

@@ -82,7 +82,7 @@ def lowered(net: nn.Module, how: How) -> nn.Module:
 def _translated(load: Callable[[], T], name: str) -> T:
     """What a library raises over somebody's files is of any kind; all of it means that they cannot be used."""
     try:
-        with _no_bars():
+        with no_bars():
             return load()
     except ImportError as error:
         raise MmdemoError(
@@ -93,8 +93,8 @@ def _translated(load: Callable[[], T], name: str) -> T:
 
 
 @contextmanager
-def _no_bars() -> Iterator[None]:
-    """The library draws progress bars over tensors that it reads; nobody waits for those."""
+def no_bars() -> Iterator[None]:
+    """Without the progress bars that the library draws over tensors that it reads and writes."""
     from transformers.utils import logging
 
     def hidden(factory: Any, given: tuple[Any, ...], options: dict[str, Any]) -> Any:

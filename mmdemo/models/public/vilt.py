@@ -57,7 +57,7 @@ class ViltModel(PublicModel):
     def _answered(self, requests: Sequence[AskRequest]) -> list[Result]:
         net: Any = self.net
         inputs = self.processor(
-            images=[self._widened(r.picture) for r in requests],
+            images=[self.widened(r.picture) for r in requests],
             text=[r.question for r in requests],
             padding=True,
             truncation=True,
@@ -85,8 +85,11 @@ class ViltModel(PublicModel):
             seconds=0.0,
         )
 
-    def _widened(self, picture: Picture) -> Image.Image:
-        """With white beside a picture that is so long and narrow that the processor would leave no row of patches."""
+    def widened(self, picture: Picture) -> Image.Image:
+        """A picture for the processor.
+
+        One that is so long and narrow that no row of patches would be left of it has white beside it.
+        """
         pictures = self.processor.image_processor
         longest = max(int(LONGER * pictures.size["shortest_edge"]) // pictures.size_divisor, 1)  # sides to one another
         image = as_image(picture)

@@ -313,7 +313,7 @@ def chatting(model: Any) -> ChatSpeaker:
         model.net,
         model.processor,
         ends=sorted(model.ends),
-        talk=model._talk,
+        talk=model.talk,
         plain=model.without_marks,
         between=False,
     )
@@ -381,7 +381,7 @@ def clips(*seconds: float) -> list[HeardRow]:
 
 
 def heard(model: Any) -> HeardTask:
-    return HeardTask(model.net, lambda some: model._inputs(list(some)), apart=not model._masks())
+    return HeardTask(model.net, lambda some: model.inputs(list(some)), apart=not model.mixes())
 
 
 @pytest.mark.parametrize("kind", ["wavlm", "wav2vec2"])

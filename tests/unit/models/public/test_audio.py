@@ -374,7 +374,7 @@ def test_the_real_encoder_of_whisper_hears_as_the_library_does(tmp_path: Path) -
     clip = voice(2.0)
 
     model = opened(tmp_path)
-    inputs = model._inputs([clip])
+    inputs = model.inputs([clip])
     with torch.inference_mode():
         states = model.net.encoder(**inputs).last_hidden_state
 
