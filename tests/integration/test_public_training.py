@@ -396,7 +396,7 @@ def test_what_was_merged_is_tuned_further(made: Path, place: Path) -> None:
         for row in rows:
             row["label"] = {"happy": "boredom", "calm": "happy"}[row["label"]]
         (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    quick = ["train.epochs=1", "train.batch_size=4", 'train.precision="fp32"']
+    quick = ["train.epochs=1", "train.batch_size=4", "train.lora_rank=2", 'train.precision="fp32"']
     data = [made / "own voices"]
     run.main(task="sentiment", data=data, out="first", base=str(base(made, "wav2vec2")), overrides=quick, device="cpu")
     first = checkpoint.read_config(place / "first")
