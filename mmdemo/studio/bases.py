@@ -5,16 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.data.prepare.public import can_learn
 from mmdemo.models.folder import read_config
+from mmdemo.models.loading import pick_device
 from mmdemo.models.public import adapter, shelf
-from mmdemo.models.public.layout import Layout, is_public, read_layout, weights_in
+from mmdemo.models.public.layout import Layout, is_public, read_layout
 from mmdemo.models.public.shelf import Known
 from mmdemo.models.registry import default_model
-from mmdemo.studio.settings import Choice, public_place
+from mmdemo.studio.settings import Choice, public_place, settings_of
 from mmdemo.train.plan import base_here
+from mmdemo.train.public import weights_place
+from mmdemo.train.public_cost import Cost, check_memory, cost_of
+
+if TYPE_CHECKING:
+    from mmdemo.studio.preview import Preview
 
 
 def public_bases(task: str) -> tuple[Known, ...]:
@@ -63,11 +70,6 @@ class PublicBase:
     licence: str = ""
     tuned: bool = False
 
-    @property
-    def weights(self) -> tuple[Path, ...]:
-        """The files that its weights are read from."""
-        return weights_in(self.folder, self.layout)
-
 
 def public_base(task: str, base: str) -> PublicBase | None:
     """What stands behind the name of a base; None where that is a model of ours, or is not here.
@@ -76,23 +78,38 @@ def public_base(task: str, base: str) -> PublicBase | None:
         MmdemoError: Its files are damaged.
     """
     place = public_place(task, base)
-    if place is None:
+    found = weights_place(place) if place is not None else None
+    if place is None or found is None:
         return None
-    if is_public(place):
+    folder, layout = found
+    if folder == place:
         known = next((one for one in shelf.known() if one.id == base), None)
         name = Path(base).name if Path(base).is_absolute() else base
-        return PublicBase(
-            id=name, folder=place, layout=read_layout(place, name=name), licence=known.licence if known else ""
-        )
-    config = read_config(place)
-    there = adapter.place_of(place, config)
-    if there is None:
-        return None
-    name = str(config.settings.get(adapter.ID, there.name))
-    return PublicBase(id=name, folder=there, layout=read_layout(there, name=name), tuned=True)
+        return PublicBase(id=name, folder=folder, layout=layout, licence=known.licence if known else "")
+    name = str(read_config(place).settings.get(adapter.ID, folder.name))
+    return PublicBase(id=name, folder=folder, layout=layout, tuned=True)
 
 
-def check(choice: Choice) -> None:
-    """Raises MmdemoError where a training would be refused for what it starts from."""
+def cost(base: PublicBase, task: str, preview: Preview | None) -> Cost:
+    """What tuning it takes for a row of some data, as far as anybody has looked at them."""
+    train = preview.parts.get("train") if preview is not None else None
+    labelled = task == "classify" and train is not None and bool(train.labels)
+    return cost_of(base.folder, base.layout, task, texts=not labelled)
+
+
+def check(choice: Choice, preview: Preview | None = None) -> int:
+    """Whether a training could start from what was chosen.
+
+    Returns:
+        Bytes of memory that it takes, 0 where it starts from a model of ours.
+
+    Raises:
+        MmdemoError: The base has gone, or does not fit into the memory that is free.
+    """
     if choice.base and choice.base != default_model(choice.task) and base_here(choice.base) is None:
         raise MmdemoError(f"There is no model {choice.base} any more", "", "Choose another one to start from")
+    found = public_base(choice.task, choice.base)
+    if found is None:
+        return 0
+    train = settings_of(choice.task, choice.overrides, choice.base).train
+    return check_memory(found.id, cost(found, choice.task, preview), train, device=pick_device(choice.device))

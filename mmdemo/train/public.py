@@ -19,7 +19,7 @@ from mmdemo.data.start import builds_on_public
 from mmdemo.models import checkpoint
 from mmdemo.models.folder import parameters_in
 from mmdemo.models.public import adapter
-from mmdemo.models.public.layout import is_public, read_layout, weights_in
+from mmdemo.models.public.layout import Layout, is_public, read_layout, weights_in
 from mmdemo.models.public.precision import default_precision
 from mmdemo.tasks.base import Task
 from mmdemo.tasks.public.base import LORA_A, LORA_B, Adapted, PublicTask, lora_layers
@@ -43,6 +43,16 @@ def default_config(task: str) -> Path:
 def is_public_base(base: Path | None) -> bool:
     """Whether a run builds on a model that others made, tuned before or not."""
     return base is not None and builds_on_public(base)
+
+
+def weights_place(base: Path) -> tuple[Path, Layout] | None:
+    """Where the weights lie that such a run reads, and of what kind they are; None where they are not here.
+
+    Raises:
+        MmdemoError: The files are damaged.
+    """
+    place = base if is_public(base) else adapter.place_of(base, checkpoint.read_config(base))
+    return None if place is None else (place, read_layout(place))
 
 
 def as_before(config: RunConfig, base: Path, said: set[str]) -> RunConfig:

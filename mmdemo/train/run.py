@@ -53,6 +53,7 @@ from mmdemo.train.plan import (
     write_plan,
 )
 from mmdemo.train.precision import pick_precision
+from mmdemo.train.public_cost import check_weights, cost_of
 from mmdemo.train.publish import calibrated, replaced, write
 from mmdemo.train.record import Record, Say, Watch
 from mmdemo.train.request import out_folder, words_of, write_request
@@ -183,6 +184,10 @@ def prepare(plan: Plan, *, say: Say, record: Record | None = None) -> Ready:
             "Set train.epochs to 0, or data.cross_fit to false",
         )
     torch.manual_seed(settings.seed)
+    if plan.base is not None and public.is_public_base(plan.base):
+        found = public.weights_place(plan.base)
+        if found is not None:  # else loading says what is missing
+            check_weights(plan.base_name or plan.base.name, cost_of(*found, plan.task), device=plan.device)
     bases = load_bases(
         plan.task,
         plan.base,

@@ -117,9 +117,9 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "teach_base_public": ("{name} (made by others)", "{name}（他人发布）"),
     "teach_base_folder": ("{name} (made by others, a folder)", "{name}（他人发布，本机文件夹）"),
     "teach_base_note": (
-        "Others made this model ({licence}). It stays as it is; what is learned becomes a small adapter that stands on "
-        "it, and the two answer as one model.",
-        "这个模型由他人发布（{licence}）。它本身保持不变；学到的内容成为附着在它上面的小适配器，两者合起来作答。",
+        "Others made this model (licence: {licence}). It stays as it is; what is learned becomes a small adapter that "
+        "stands on it, and the two answer as one model.",
+        "这个模型由他人发布（许可证：{licence}）。它本身保持不变；学到的内容成为附着在它上面的小适配器，两者合起来作答。",
     ),
     "teach_base_tuned_note": (
         "This model was tuned from {base}. The training goes on from it, with the same parts and the same LoRA.",
@@ -232,5 +232,6 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "It will take about {about}, probably {low} to {high}",
         "大约需要 {about}，很可能在 {low} 到 {high} 之间",
     ),
+    "teach_estimate_memory": (", and about {memory} of memory", "，约占用 {memory} 内存"),
     "teach_start": ("Start training", "开始训练"),
 }

@@ -188,7 +188,7 @@ def base_note(task: str, base: str, language: Language) -> str:
         words = text("teach_base_tuned_note", language, base=found.id)
     else:
         words = text("teach_base_note", language, licence=found.licence or text("hub_not_stated", language))
-    return f'<p class="mm mm-sub">{escape(words)}</p>'
+    return f'<p class="mm mm-note">{escape(words)}</p>'
 
 
 def tune_update(tune: str, *, public: bool, language: Language) -> Any:

@@ -13,6 +13,7 @@ import gradio as gr
 from mmdemo.core.errors import MmdemoError
 from mmdemo.models.registry import default_model
 from mmdemo.ui import answers
+from mmdemo.ui.cards import size_text
 from mmdemo.ui.runs import view as run_view
 from mmdemo.ui.runs.tab import DOWNLOAD
 from mmdemo.ui.runs.watch import Studio, switch
@@ -315,7 +316,7 @@ def build(page: Page, studio: Studio) -> None:
             found = looked_at and looked_at.preview
             if found is not None and found.data == choice.data and not found.good:
                 raise MmdemoError(text("teach_not_yet", language), found.refusals[0].rstrip("."))
-            bases.check(choice)
+            bases.check(choice, found)
             run = runs.start(choices.arguments(choice), name=choice.out)
         except Exception as error:
             return [notice(error, language), *(gr.skip() for _ in range(4))]
@@ -354,4 +355,6 @@ def _time(choice: Any, preview: Any, language: Language) -> str:
     found = estimate(choice, preview)
     low, high = run_view.length(found.low, language), run_view.length(found.high, language)
     words = text("teach_estimate", language, about=run_view.length(found.seconds, language), low=low, high=high)
+    if found.memory:
+        words += text("teach_estimate_memory", language, memory=size_text(found.memory))
     return f'<p class="mm mm-estimate">{escape(words)} <span class="mm-sub">({escape(found.how)})</span></p>'
