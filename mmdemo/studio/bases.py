@@ -12,7 +12,7 @@ from mmdemo.data.prepare.public import can_learn
 from mmdemo.models.folder import read_config
 from mmdemo.models.loading import pick_device
 from mmdemo.models.public import adapter, shelf
-from mmdemo.models.public.layout import Layout, is_public, read_layout
+from mmdemo.models.public.layout import OPEN_CLIP_CONFIG, Layout, is_public, read_layout
 from mmdemo.models.public.shelf import Known
 from mmdemo.models.registry import default_model
 from mmdemo.studio.settings import Choice, public_place, settings_of
@@ -34,13 +34,14 @@ def public_bases(task: str) -> tuple[Known, ...]:
 
 def _learns(folder: Path) -> tuple[str, ...]:
     try:
-        return _read(folder, (folder / "config.json").stat().st_mtime_ns if (folder / "config.json").exists() else 0)
+        files = [file for name in ("config.json", OPEN_CLIP_CONFIG) if (file := folder / name).exists()]
+        return _read(folder, tuple(file.stat().st_mtime_ns for file in files))
     except OSError:
         return ()
 
 
 @lru_cache(maxsize=256)
-def _read(folder: Path, changed: int) -> tuple[str, ...]:
+def _read(folder: Path, changed: tuple[int, ...]) -> tuple[str, ...]:
     """The tasks that what lies in a folder can be taught."""
     try:
         if not is_public(folder):  # a checkpoint of ours, from a hub

@@ -51,8 +51,8 @@ RUNS = 5
 PRODUCTS = 10 * 2 * 768**3
 """Operations of :func:`pace`'s work."""
 
-SHARE = {"cpu": 0.5, "cuda": 0.25, "mps": 0.25}
-"""How much of that pace a network of a library's reaches."""
+SHARE = {"cpu": 0.8, "cuda": 0.25, "mps": 0.25}
+"""How much of that pace a network of a library's reaches; the last two are guesses on the safe side."""
 
 LOADING = 3e8
 """Bytes of a public model's files in a second: they are read three times, for the run and for the finished model."""
@@ -124,8 +124,9 @@ def _of_public(choice: Choice, preview: Preview, base: PublicBase) -> Estimate:
     passes, epochs = there.get("train", preview.examples), math.ceil(train.epochs)
 
     def seconds(learned: float, looked: float) -> float:
-        work = learned * cost.work(tune) + looked * 2 * cost.products
-        return START + END + 3 * cost.size / LOADING + work / _operations(device)
+        work = learned * cost.work(tune) + looked * cost.look
+        fixed = (START + END + 3 * cost.size / LOADING) * pace() / PACE
+        return fixed + work / _operations(device)
 
     whole = seconds(passes * epochs, there.get("validation", 0) * (epochs + 1) + there.get("test", 0))
     ratios: list[float] = []

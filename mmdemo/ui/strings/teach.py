@@ -114,8 +114,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     # ------------------------------------------------------------ settings
     "teach_out": ("Name of the new model", "新模型的名称"),
     "teach_base": ("Start from", "从哪个模型开始"),
-    "teach_base_public": ("{name} (made by others)", "{name}（他人发布）"),
-    "teach_base_folder": ("{name} (made by others, a folder)", "{name}（他人发布，本机文件夹）"),
+    "teach_base_public": ("{name} (by others)", "{name}（他人发布）"),
+    "teach_base_folder": ("{name} (by others, a folder)", "{name}（他人发布，本机文件夹）"),
     "teach_base_note": (
         "Others made this model (licence: {licence}). It stays as it is; what is learned becomes a small adapter that "
         "stands on it, and the two answer as one model.",
