@@ -111,6 +111,9 @@ def check(choice: Choice, preview: Preview | None = None) -> int:
         raise MmdemoError(f"There is no model {choice.base} any more", "", "Choose another one to start from")
     found = public_base(choice.task, choice.base)
     if found is None:
+        if public_place(choice.task, choice.base) is not None:
+            why = "the model that it was tuned from is not on this machine"
+            raise MmdemoError(f"No training can go on from {choice.base}", why, "Bring that here first")
         return 0
     train = settings_of(choice.task, choice.overrides, choice.base).train
     return check_memory(found.id, cost(found, choice.task, preview), train, device=pick_device(choice.device))

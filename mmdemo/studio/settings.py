@@ -40,7 +40,7 @@ FEW = 2_000
 
 PUBLIC_STEPS, MOST_PUBLIC_EPOCHS = 60, 20
 """The same for models that others made, whatever their kind: LoRA's matrices begin at nothing, and a few steps leave
-them there. See docs/training.md as well."""
+them there. See docs/teaching.md, "Starting from a public model"."""
 
 LEAST_TO_CHOOSE = 20
 """Validation rows below which the last epoch is kept: which of them is best would be chance."""

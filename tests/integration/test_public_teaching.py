@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,12 @@ def test_from_the_list_to_a_model_that_is_compared(place: Path, capsys: pytest.C
     assert (on.tune, on.lora_rank, on.batch_size) == ("lora", 2, 8)
     with pytest.raises(MmdemoError, match=r"cannot go on from mine: train\.lora_rank is 4 and was 2 there"):
         settings.settings_of("ask", {"train.lora_rank": 4}, "mine")
+
+    away = known.folder + "-away"
+    Path(known.folder).rename(away)
+    with pytest.raises(MmdemoError, match="No training can go on from mine: the model that it was tuned from"):
+        bases.check(replace(choice, base="mine", overrides={}))
+    Path(away).rename(known.folder)
 
     # the file that the page saves says the same on the command line
     file = place / "ask.toml"

@@ -235,7 +235,10 @@ def build(page: Page, studio: Studio) -> None:
             line = choices.command(choice)
         except Exception as error:
             return [gr.skip(), "", notice(error, language)]
-        return [line, _time(choice, preview and preview.preview, language), ""]
+        try:
+            return [line, _time(choice, preview and preview.preview, language), ""]
+        except MmdemoError as error:  # it would not fit, which is no fault of the command
+            return [line, notice(error, language), ""]
 
     def tell_now(request: gr.Request, tab: str, device: str, preview: Any, *given: Any) -> list[Any]:
         return tell(tab, device, preview, *given, request=request)
