@@ -48,7 +48,7 @@ def test_from_the_list_to_a_model_that_is_compared(place: Path, capsys: pytest.C
     (known,) = bases.public_bases("ask")
     found = preview.look("ask", (place / "pictures",))
     assert found.good
-    wanted = {**settings.suggest("ask", found, known.id), "train.epochs": 25, "train.learning_rate": 5e-3}
+    wanted = {**settings.suggest("ask", found, known.id), "train.epochs": 20, "train.learning_rate": 5e-3}
     wanted |= {"train.save_steps": 7, "train.batch_size": 4, "train.lora_rank": 2, "train.precision": "fp32"}
     choice = Choice(task="ask", data=found.data, out="mine", base=known.id, overrides=wanted, device="cpu")
     before = estimate(choice, found)
@@ -77,6 +77,8 @@ def test_from_the_list_to_a_model_that_is_compared(place: Path, capsys: pytest.C
 
     # the next estimate rests on it, and a training that goes on from it is tuned as it was
     assert "1 earlier run" in estimate(choice, found).how
+    ours = Choice(task="ask", data=found.data, out="ours", overrides={"train.tune": "lora"})
+    assert "earlier run" not in estimate(ours, found).how  # which it says nothing of
     on = settings.settings_of("ask", base="mine").train
     assert (on.tune, on.lora_rank, on.batch_size) == ("lora", 2, 8)
     with pytest.raises(MmdemoError, match=r"cannot go on from mine: train\.lora_rank is 4 and was 2 there"):
