@@ -43,14 +43,16 @@ def parameters_in(file: Path) -> int:
 
     0 where it cannot be read: loading will say so.
     """
+    # a tuned trunk's stand in for tensors of the part that are counted there
+    counted = {name: shape for name, shape in shapes_in(file).items() if not name.startswith(TUNED_TRUNK)}
+    return sum(math.prod(shape) for name, shape in counted.items() if not name.endswith(SCALE))
+
+
+def shapes_in(file: Path) -> dict[str, tuple[int, ...]]:
+    """Tensor → its shape, from the same header; empty where it cannot be read."""
     try:
         with file.open("rb") as opened:
             header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
-        return sum(
-            math.prod(entry["shape"])
-            for name, entry in header.items()
-            # a tuned trunk's stand in for tensors of the part that are counted there
-            if name != "__metadata__" and not name.endswith(SCALE) and not name.startswith(TUNED_TRUNK)
-        )
+        return {name: tuple(map(int, entry["shape"])) for name, entry in header.items() if name != "__metadata__"}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError):
-        return 0
+        return {}

@@ -6,14 +6,20 @@ import functools
 import math
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import Json
+from mmdemo.models.folder import read_config
+from mmdemo.models.loading import pick_device
+from mmdemo.models.public.adapter import is_adapter
+from mmdemo.studio import bases
+from mmdemo.studio.bases import PublicBase, public_base
 from mmdemo.studio.settings import Choice, settings_of
 from mmdemo.tasks.tune import Tune
 
@@ -42,44 +48,111 @@ PACE = 0.05
 RUNS = 5
 """Earlier runs that are asked."""
 
+PRODUCTS = 10 * 2 * 768**3
+"""Operations of :func:`pace`'s work."""
+
+SHARE = {"cpu": 0.8, "cuda": 0.25, "mps": 0.25}
+"""How much of that pace a network of a library's reaches; the last two are guesses on the safe side."""
+
+LOADING = 3e8
+"""Bytes of a public model's files in a second: they are read three times, for the run and for the finished model."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """Seconds a training will take, the range it will probably stay in, and what that rests on."""
+    """Seconds a training will take, the range it will probably stay in, and what that rests on.
+
+    ``memory`` is what it takes at the highest, in bytes; 0 where it starts from a model of ours, which are small.
+    """
 
     seconds: float
     low: float
     high: float
     how: str
+    memory: int = 0
 
     def to_json(self) -> Json:
-        return {"seconds": self.seconds, "low": self.low, "high": self.high, "how": self.how}
+        said: Json = {"seconds": self.seconds, "low": self.low, "high": self.high, "how": self.how}
+        return {**said, "memory": self.memory} if self.memory else said
 
 
 def estimate(choice: Choice, preview: Preview) -> Estimate:
     """Before it is started; once it goes, it says itself how long it will take.
 
     Raises:
-        MmdemoError: A setting is unknown or cannot be.
+        MmdemoError: A setting is unknown or cannot be, or what it starts from cannot be tuned in the memory here.
     """
-    config = settings_of(choice.task, choice.overrides)
+    public = public_base(choice.task, choice.base)
+    if public is not None:
+        return _of_public(choice, preview, public)
+    config = settings_of(choice.task, choice.overrides, choice.base)
     rows = preview.parts["train"].examples if "train" in preview.parts else preview.examples
     files = sum(part.files for part in preview.parts.values())
     settings = {"epochs": config.train.epochs, "tune": config.train.tune}
     views = 2 if config.data.get("mirror") else 1
     parts = _parts(choice.task, settings, rows=rows, files=files * views)
     fixed, work = parts
-    ratios = _earlier(choice.task, settings)
+    ratios = _ratios(run for run in _done(choice.task, str(settings["tune"])) if not _on_public(run))
     if ratios:
-        factor = statistics.median(ratios)
-        how = f"from {len(ratios)} earlier run{'s' if len(ratios) > 1 else ''} on this machine"
-        low, high = 0.7, 1.5
-    else:
-        factor = pace() / PACE
-        how = "from figures of a machine with two cores, scaled to this one"
-        low, high = 0.5, 2.5
-    seconds = (fixed + work) * factor
-    return Estimate(seconds=round(seconds, 1), low=round(seconds * low, 1), high=round(seconds * high, 1), how=how)
+        return _estimate((fixed + work) * statistics.median(ratios), *EARLIER, _how_earlier(ratios))
+    how = "from figures of a machine with two cores, scaled to this one"
+    return _estimate((fixed + work) * pace() / PACE, 0.5, 2.5, how)
+
+
+EARLIER = (0.7, 1.5)
+"""The range of what rests on earlier runs."""
+
+
+def _estimate(seconds: float, low: float, high: float, how: str, memory: int = 0) -> Estimate:
+    return Estimate(
+        seconds=round(seconds, 1), low=round(seconds * low, 1), high=round(seconds * high, 1), how=how, memory=memory
+    )
+
+
+def _how_earlier(ratios: Sequence[float]) -> str:
+    return f"from {len(ratios)} earlier run{'s' if len(ratios) > 1 else ''} on this machine"
+
+
+# ---------------------------------------------------------------- what others made
+
+
+def _of_public(choice: Choice, preview: Preview, base: PublicBase) -> Estimate:
+    train = settings_of(choice.task, choice.overrides, choice.base).train
+    device, tune = pick_device(choice.device), Tune.parse(train.tune)
+    there = {name: part.examples for name, part in preview.parts.items()}
+    memory, cost = bases.check(choice, preview), bases.cost(base, choice.task, preview)
+    passes, epochs = there.get("train", preview.examples), math.ceil(train.epochs)
+
+    def seconds(learned: float, looked: float) -> float:
+        work = learned * cost.work(tune) + looked * cost.look
+        fixed = (START + END + 3 * cost.size / LOADING) * pace() / PACE
+        return fixed + work / _operations(device)
+
+    whole = seconds(passes * epochs, there.get("validation", 0) * (epochs + 1) + there.get("test", 0))
+    ratios: list[float] = []
+    for run in _done(choice.task, train.tune):
+        if choice.base in (run.start, run.base) and run.device == device and run.seconds > 0:
+            batch = int(str(run.settings.get("batch_size", 1))) * int(str(run.settings.get("accumulate", 1)))
+            ratios.append(run.seconds / seconds(run.step * batch, run.step * batch / 8))
+    if ratios:
+        return _estimate(whole * statistics.median(ratios[:RUNS]), *EARLIER, _how_earlier(ratios[:RUNS]), memory)
+    how = "from the size of the model and the pace of this machine; after the first run it is known better"
+    return _estimate(whole, 0.4, 3.0, how, memory)
+
+
+def _operations(device: str) -> float:
+    """Products and sums in a second."""
+    return SHARE.get(device, 0.25) * PRODUCTS / pace(device)
+
+
+def _on_public(run: Run) -> bool:
+    try:
+        return is_adapter(read_config(run.folder))
+    except MmdemoError:
+        return False
+
+
+# ---------------------------------------------------------------- models of ours
 
 
 def _parts(task: str, settings: Mapping[str, object], *, rows: int, files: int) -> tuple[float, float]:
@@ -94,19 +167,18 @@ def _parts(task: str, settings: Mapping[str, object], *, rows: int, files: int) 
     return START + END, encode + rows * math.ceil(epochs) * row
 
 
-def _earlier(task: str, settings: Mapping[str, object]) -> list[float]:
-    """What finished runs of the same kind took, as a multiple of what these figures say."""
+def _done(task: str, tune: str) -> Iterator[Run]:
+    """Finished runs of the same kind, the newest first."""
     from mmdemo.studio.runs.reading import State, list_runs
 
-    found = []
     for run in list_runs():
-        if run.task == task and run.state is State.DONE and str(run.settings.get("tune")) == str(settings["tune"]):
-            ratio = _ratio(run)
-            if ratio is not None:
-                found.append(ratio)
-        if len(found) == RUNS:
-            break
-    return found
+        if run.task == task and run.state is State.DONE and str(run.settings.get("tune")) == tune:
+            yield run
+
+
+def _ratios(runs: Iterable[Run]) -> list[float]:
+    """What they took, as a multiple of what these figures say."""
+    return list(islice((ratio for run in runs if (ratio := _ratio(run)) is not None), RUNS))
 
 
 def _ratio(run: Run) -> float | None:
@@ -120,14 +192,15 @@ def _ratio(run: Run) -> float | None:
 
 
 @functools.cache
-def pace() -> float:
+def pace(device: str = "cpu") -> float:
     """Seconds that this machine takes for ten products of 768 x 768 numbers, the best of five."""
-    one = torch.ones(768, 768)
+    one = torch.ones(768, 768, device=device)
     times = []
     with torch.inference_mode():
         for _ in range(5):
             started = time.perf_counter()
             for _ in range(10):
-                one @ one
+                found = one @ one
+            found[0, 0].item()  # a GPU answers before it has done
             times.append(time.perf_counter() - started)
     return min(times)

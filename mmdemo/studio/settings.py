@@ -16,8 +16,10 @@ import tomli_w
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import ROOT
-from mmdemo.train.plan import default_config
-from mmdemo.train.settings import RunConfig, read_config, write_config
+from mmdemo.models.registry import default_model
+from mmdemo.train.plan import base_here, config_of
+from mmdemo.train.public import as_before, check_settings, is_public_base
+from mmdemo.train.settings import RunConfig, TrainSettings, read_config, write_config
 
 if TYPE_CHECKING:
     from mmdemo.studio.preview import Preview
@@ -35,6 +37,10 @@ MOST_EPOCHS = {"ask": 30, "classify": 20, "caption": 20}
 
 FEW = 2_000
 """Rows below which an answer counts from its first occurrence on."""
+
+PUBLIC_STEPS, MOST_PUBLIC_EPOCHS = 60, 20
+"""The same for models that others made, whatever their kind: LoRA's matrices begin at nothing, and a few steps leave
+them there. See docs/teaching.md, "Starting from a public model"."""
 
 LEAST_TO_CHOOSE = 20
 """Validation rows below which the last epoch is kept: which of them is best would be chance."""
@@ -62,19 +68,37 @@ class Choice:
     allow_leaks: bool = False
 
 
-def settings_of(task: str, overrides: Mapping[str, Value] | None = None) -> RunConfig:
-    """The task's own configuration with overrides on top.
+def public_place(task: str, base: str) -> Path | None:
+    """The folder of a base that others made, tuned before or not; None of any other, and of one that is not here."""
+    place = None if not base or base == default_model(task) else base_here(base)
+    return place if is_public_base(place) else None
+
+
+def settings_of(task: str, overrides: Mapping[str, Value] | None = None, base: str = "") -> RunConfig:
+    """The configuration that a run is given where nothing else is said, with overrides on top.
+
+    It is the task's own, or that for public models; one that was tuned before is tuned as it was then.
+
+    Args:
+        base: What to start from, as in :class:`Choice`.
 
     Raises:
-        MmdemoError: A setting is unknown or cannot be.
+        MmdemoError: A setting is unknown or cannot be, or makes no sense for that base.
     """
-    return read_config(default_config(task), _written(overrides or {}))
+    said, place = overrides or {}, public_place(task, base)
+    config = read_config(config_of(task, place), _written(said))
+    if place is not None:
+        config = as_before(config, place, set(said))
+        check_settings(config, place)
+    return config
 
 
-def suggest(task: str, preview: Preview) -> dict[str, Value]:
-    """Settings that fit the size of the data, as overrides; empty where the task's own are right."""
+def suggest(task: str, preview: Preview, base: str = "") -> dict[str, Value]:
+    """Settings that fit the size of the data, as overrides; empty where those of :func:`settings_of` are right."""
     rows, chosen_by = (preview.parts[part].examples if part in preview.parts else 0 for part in ("train", "validation"))
-    own = settings_of(task).train
+    own = settings_of(task, base=base).train
+    if rows and public_place(task, base) is not None:
+        return _suggest_public(task, own, rows, chosen_by)
     found: dict[str, Value] = {}
     if not rows or not own.epochs:  # Sentiment's head is fitted exactly, however few clips there are
         return found
@@ -100,6 +124,20 @@ def suggest(task: str, preview: Preview) -> dict[str, Value]:
     return found
 
 
+def _suggest_public(task: str, own: TrainSettings, rows: int, chosen_by: int) -> dict[str, Value]:
+    found: dict[str, Value] = {}
+    steps = math.ceil(rows / own.batch_size)
+    epochs = max(own.epochs, min(MOST_PUBLIC_EPOCHS, math.ceil(PUBLIC_STEPS / steps)))
+    if epochs > own.epochs:
+        found["train.epochs"] = epochs
+    total = steps * math.ceil(epochs)
+    if total // 4 < own.save_steps:
+        found["train.save_steps"] = max(10, total // 4)
+    if chosen_by < LEAST_TO_CHOOSE and task != "caption":  # to stop by chance is as bad as to choose by it
+        found |= {"train.keep_best": False, "train.patience": 0}
+    return found
+
+
 # ---------------------------------------------------------------- the command
 
 
@@ -118,15 +156,19 @@ def _words(choice: Choice, place: Callable[[Path], str]) -> tuple[str, ...]:
     for data in choice.data:
         words += ["--data", place(data)]
     words += ["--out", choice.out]
-    if choice.base and choice.base != f"{choice.task}-base":
+    if _names_base(choice):
         words += ["--base", choice.base]
-    for override in _written(differences(choice.task, choice.overrides)):
+    for override in _written(differences(choice.task, choice.overrides, choice.base)):
         words += ["--set", override]
     if choice.allow_leaks:
         words.append("--allow-leaks")
     if choice.device != "auto":
         words += ["--device", choice.device]
     return tuple(words)
+
+
+def _names_base(choice: Choice) -> bool:
+    return bool(choice.base) and choice.base != default_model(choice.task)
 
 
 def _near(place: Path) -> str:
@@ -138,23 +180,29 @@ def _near(place: Path) -> str:
 
 
 def to_toml(choice: Choice) -> str:
-    """A configuration that ``--config`` takes, every setting written out.
+    """A configuration that ``--config`` takes, every setting written out, and what to start from.
 
     Raises:
         MmdemoError: A setting is unknown or cannot be.
     """
-    config = settings_of(choice.task, choice.overrides)
+    config = settings_of(choice.task, choice.overrides, choice.base)
+    if _names_base(choice):  # which brings a network of its own
+        net = {name: value for name, value in config.net.items() if f"net.{name}" in choice.overrides}
+        config = dataclasses.replace(config, net=net, base=choice.base)
     # what the shipped checkpoint is called and measured on is not said of somebody's own
     return write_config(dataclasses.replace(config, card=RunConfig().card, evaluate=()))
 
 
-def from_toml(task: str, text: str) -> dict[str, Value]:
-    """What a configuration for ``--config`` says otherwise than the task's own, as overrides.
+def from_toml(task: str, text: str, base: str = "") -> tuple[dict[str, Value], str]:
+    """What a configuration for ``--config`` says otherwise than :func:`settings_of`, as overrides; and the base.
 
     A setting that it does not name has the value that it would have on the command line.
 
+    Args:
+        base: What to start from where it names nothing.
+
     Raises:
-        MmdemoError: It is not TOML, or a setting is unknown or cannot be.
+        MmdemoError: It is not TOML, a setting is unknown or cannot be, or its base is not on this machine.
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "settings.toml"
@@ -164,13 +212,16 @@ def from_toml(task: str, text: str) -> dict[str, Value]:
         except MmdemoError as error:
             why = error.why.replace(str(file), "it")
             raise MmdemoError(error.what.replace(str(file), "The file"), why, error.try_this) from None
-    own = _flat(settings_of(task))
-    return {name: value for name, value in _flat(config).items() if own.get(name) != value}
+    base = config.base or base
+    if config.base and base_here(base) is None:
+        raise MmdemoError("These settings cannot be used", f"they start from {base}, which is not on this machine")
+    own = _flat(settings_of(task, base=base))
+    return {name: value for name, value in _flat(config).items() if own.get(name) != value}, base
 
 
-def differences(task: str, overrides: Mapping[str, Value]) -> dict[str, Value]:
-    """The overrides that say something else than the task's own configuration."""
-    own = _flat(settings_of(task))
+def differences(task: str, overrides: Mapping[str, Value], base: str = "") -> dict[str, Value]:
+    """The overrides that say something else than the configuration that a run from that base is given anyway."""
+    own = _flat(settings_of(task, base=base))
     return {name: value for name, value in overrides.items() if name not in own or own[name] != value}
 
 

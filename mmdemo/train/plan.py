@@ -23,8 +23,8 @@ from mmdemo.data.examples import Dataset
 from mmdemo.data.features import file_hashes
 from mmdemo.data.prepare import Bases
 from mmdemo.models import checkpoint, hub, registry
+from mmdemo.train import public
 from mmdemo.train.folder import CONFIG, LEARNED, PLAN, read_learned, write_json
-from mmdemo.train.public import as_before
 from mmdemo.train.settings import RunConfig, write_config
 
 
@@ -60,18 +60,28 @@ def default_config(task: str) -> Path:
     return ROOT / "configs" / f"{task}.toml"
 
 
+def base_here(name: str) -> Path | None:
+    """The folder of a base on this machine: a checkpoint under checkpoints/, a folder, or a hub id; nobody is asked."""
+    from mmdemo.models.public import fetching
+
+    for place in (checkpoints_root() / name, typed_path(name)):  # in the order in which --model looks
+        if place.is_dir():
+            return place
+    return fetching.on_disk(name)
+
+
+def config_of(task: str, base: Path | None) -> Path:
+    """The configuration of a run that is given none: what it builds on decides."""
+    return public.default_config(task) if public.is_public_base(base) else default_config(task)
+
+
 def find_base(name: str) -> Path:
     """The folder that ``--base`` names: a folder, a checkpoint under checkpoints/, a zip or a hub id.
 
     Raises:
         MmdemoError: It is none of these.
     """
-    for place in (checkpoints_root() / name, typed_path(name)):  # in the order in which --model looks
-        if place.is_dir():
-            return place
-    from mmdemo.models.public import fetching
-
-    found = fetching.on_disk(name) or hub.fetch(name)
+    found = base_here(name) or hub.fetch(name)
     if found is None:
         near = nearest_name(name, [card.id for card in registry.list_models()])
         raise MmdemoError(f"There is no base {name!r}", "", f"Did you mean {near}" if near else "")
@@ -124,7 +134,7 @@ def as_base(plan: Plan, overrides: Sequence[str]) -> Plan:
         return plan
     said = {override.partition("=")[0].strip() for override in overrides}
     net = {name: value for name, value in plan.config.net.items() if f"net.{name}" in said}
-    config = as_before(replace(plan.config, net=net), same, said)
+    config = public.as_before(replace(plan.config, net=net), same, said)
     return replace(plan, config=config)
 
 
@@ -136,7 +146,7 @@ MAY_CHANGE = frozenset({"learning_rate", "epochs", "save_steps", "keep", "patien
 
 def write_plan(plan: Plan, folder: Path, *, data_hash: str, base_hash: str, precision: str) -> None:
     """What the figures depend on: the effective configuration, command, seed, data, code, libraries."""
-    (folder / CONFIG).write_text(write_config(plan.config), encoding="utf-8")
+    (folder / CONFIG).write_text(write_config(replace(plan.config, base=plan.base_name)), encoding="utf-8")
     write_json(
         {
             "task": plan.task,

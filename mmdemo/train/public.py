@@ -9,13 +9,16 @@ from typing import Any
 
 import torch
 
-from mmdemo.core.config import Scalar
+from mmdemo.core.config import FAMILY, Scalar
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import ROOT
 from mmdemo.data.prepare import Bases, Prepared
+from mmdemo.data.prepare.bases import chosen_options
+from mmdemo.data.prepare.public import options_of
 from mmdemo.data.start import builds_on_public
 from mmdemo.models import checkpoint
 from mmdemo.models.public import adapter
+from mmdemo.models.public.layout import Layout, is_public, read_layout
 from mmdemo.models.public.precision import check_steps
 from mmdemo.tasks.base import Task
 from mmdemo.tasks.public.base import LORA_A, LORA_B, Adapted, PublicTask, lora_layers
@@ -41,6 +44,16 @@ def is_public_base(base: Path | None) -> bool:
     return base is not None and builds_on_public(base)
 
 
+def weights_place(base: Path) -> tuple[Path, Layout] | None:
+    """Where the weights lie that such a run reads, and of what kind they are; None where they are not here.
+
+    Raises:
+        MmdemoError: The files are damaged.
+    """
+    place = base if is_public(base) else adapter.place_of(base, checkpoint.read_config(base))
+    return None if place is None else (place, read_layout(place))
+
+
 def as_before(config: RunConfig, base: Path, said: set[str]) -> RunConfig:
     """The configuration with what is trained as it was in the tuned model that the run goes on from.
 
@@ -57,6 +70,33 @@ def as_before(config: RunConfig, base: Path, said: set[str]) -> RunConfig:
         name: settings[key] for key, name in KEPT.items() if key in settings and f"train.{name}" not in said
     }
     return replace(config, train=replace(config.train, **found))
+
+
+def check_settings(config: RunConfig, base: Path) -> None:
+    """What a run that builds on a public model would be refused for, said before anything is read.
+
+    Raises:
+        MmdemoError: Settings are given that only networks of ours have, or others than those that the tuned model which
+            it goes on from was tuned with.
+    """
+    before = None if is_public(base) else checkpoint.read_config(base)
+    family = read_layout(base).family if before is None else str(before.net[FAMILY])
+    if config.net:
+        raise MmdemoError(
+            f"net.{next(iter(config.net))} cannot be set here", f"the network is that of {base.name}", "Leave it out"
+        )
+    chosen_options(config.data, **options_of(family))
+    check_rewards(config)
+    if before is not None:
+        _check_kept(before.settings, config.train, base.name)
+
+
+def check_rewards(config: RunConfig) -> None:
+    """Raises MmdemoError where whole captions are to be rewarded, which public models know nothing of."""
+    if config.train.self_critical:
+        raise MmdemoError(
+            "train.self_critical is of no use here", "a public model learns word by word", "Leave it at 0"
+        )
 
 
 def network(prepared: Prepared, bases: Bases, settings: TrainSettings) -> tuple[Task[Any, Any], Adapted]:

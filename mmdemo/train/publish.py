@@ -44,6 +44,7 @@ def card_text(plan: Plan, prepared: Prepared) -> CardText:
 
 def _own_card(plan: Plan, prepared: Prepared) -> CardText:
     own = plan.config_file.resolve().parent != default_config(plan.task).parent.resolve()
+    own = own and plan.config.card != CardText()  # settings that were saved in the page say nothing of the model
     if own and prepared.task is not None:  # whoever writes a card of one's own need not know the base's hash
         made, given = prepared.config.card, plan.config.card
         licence = made.licence if given.licence == CardText().licence else given.licence

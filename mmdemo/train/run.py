@@ -43,7 +43,7 @@ from mmdemo.train.plan import (
     check_out,
     check_resumed,
     command_line,
-    default_config,
+    config_of,
     find_base,
     hash_of_bases,
     hash_of_data,
@@ -270,10 +270,7 @@ def _check_public(plan: Plan) -> None:
     """Raises MmdemoError for what public models cannot be taught by."""
     if plan.teacher is not None:
         raise MmdemoError("A public model cannot be taught by --teacher", "teachers speak to networks of ours alone")
-    if plan.config.train.self_critical:
-        raise MmdemoError(
-            "train.self_critical is of no use here", "a public model learns word by word", "Leave it at 0"
-        )
+    public.check_rewards(plan.config)
 
 
 def _check_parts(plan: Plan, prepared: Prepared) -> None:
@@ -407,13 +404,15 @@ def main(
     keep_freed_memory()
     processes.take_card()
     watch = watch or Watch()
+    given = read_config(config, overrides) if config else None
+    base = base or (given.base if given else "") or None
     place = find_base(base) if base else None
-    file = config or (public.default_config(task) if public.is_public_base(place) else default_config(task))
+    file = config or config_of(task, place)
     plan = Plan(
         task=task,
         data=tuple(data),
         out=out_folder(out),
-        config=read_config(file, overrides),
+        config=given or read_config(file, overrides),
         config_file=file,
         base=place,
         base_name=base or "",

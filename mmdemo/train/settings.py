@@ -140,6 +140,7 @@ class RunConfig:
         train: See :class:`TrainSettings`.
         card: What a person wrote about the model.
         evaluate: What the finished checkpoint is measured on, below the data root.
+        base: What to start from where ``--base`` says nothing.
     """
 
     net: Mapping[str, Scalar] = field(default_factory=dict)
@@ -147,6 +148,7 @@ class RunConfig:
     train: TrainSettings = field(default_factory=TrainSettings)
     card: CardText = field(default_factory=CardText)
     evaluate: tuple[Measure, ...] = ()
+    base: str = ""
 
 
 def write_config(config: RunConfig) -> str:
@@ -154,6 +156,8 @@ def write_config(config: RunConfig) -> str:
     sections = dataclasses.asdict(
         dataclasses.replace(config, net=dict(config.net), data=dict(config.data))  # a proxy cannot be copied
     )
+    if not config.base:
+        del sections["base"]
     return tomli_w.dumps(_listed(sections))
 
 
@@ -182,13 +186,15 @@ def read_config(file: Path, overrides: Sequence[str] = ()) -> RunConfig:
         if name not in sections:
             given = any(override.strip().startswith(f"{name}.") for override in overrides)
             raise _unknown(name, sections, f"{'--set' if given else file.name} has an unknown section")
-        _check_section(name, raw[name], file.name)
+        if name != "base":
+            _check_section(name, raw[name], file.name)
     return RunConfig(
         net=raw.get("net", {}),
         data={k: tuple(v) if isinstance(v, list) else v for k, v in raw.get("data", {}).items()},
         train=_record(TrainSettings, raw.get("train", {}), "train"),
         card=_record(CardText, raw.get("card", {}), "card"),
         evaluate=tuple(_record(Measure, entry, "evaluate") for entry in raw.get("evaluate", [])),
+        base=str(_typed("base", raw.get("base", ""), str)),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from mmdemo.core.types import Card
 
@@ -11,6 +12,11 @@ _REMOTE_IMAGE = re.compile(r"!\[([^\]]*)\]\(\s*(?:https?:)?//[^)]*\)")
 _IMAGE = re.compile(r"!+(?=\[)")
 """What makes a picture of a link, in all the ways that Markdown has: none is shown, none is fetched from elsewhere."""
 _TAG = re.compile(r"<(?=[A-Za-z/!])")
+
+
+def short_name(model: str) -> str:
+    """A model as plots and tables call it: of one that is named by its whole path the folder alone."""
+    return Path(model).name if Path(model).is_absolute() else model
 
 
 def size_text(size: int) -> str:

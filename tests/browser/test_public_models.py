@@ -1,7 +1,8 @@
-"""A public model comes from a hub into an open page: looked up, stopped, gone on with, and asked."""
+"""A public model comes from a hub into an open page: looked up, stopped, gone on with, asked, and taught."""
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,13 +11,15 @@ from playwright.sync_api import Browser
 
 from mmdemo.models.public.listed import find
 from tests.app_process import AppProcess, running_app
-from tests.browser.conftest import SETTINGS, Visit
+from tests.browser.conftest import RUN_WAIT, SETTINGS, Visit, own_folders
 from tests.hub_server import HubServer
+from tests.small_bases import write_pictures
 from tests.tiny_models.blip import make_blip_ask
 
 pytestmark = pytest.mark.browser
 
 ID = "Salesforce/blip-vqa-base"
+TAUGHT = "my-answers"
 
 
 @pytest.fixture(scope="module")
@@ -30,21 +33,30 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
 
 
 @pytest.fixture(scope="module")
-def app(chromium: Browser, hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
-    home = tmp_path_factory.mktemp("home")
-    there = {"HF_ENDPOINT": hub.address, "HF_HUB_OFFLINE": "0", "HF_HOME": str(home), "MMDEMO_CACHE": str(home)}
-    with running_app(env=there) as process:
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the app's own, with pictures and questions in it."""
+    place = tmp_path_factory.mktemp("taught")
+    write_pictures(place / "pictures", train=12, validation=6)
+    return place
+
+
+@pytest.fixture(scope="module")
+def app(chromium: Browser, hub: HubServer, root: Path) -> Iterator[AppProcess]:
+    home = root / "home"
+    there = {"HF_ENDPOINT": hub.address, "HF_HUB_OFFLINE": "0", "HF_HOME": str(home)}
+    with running_app(env={**own_folders(root, home), **there}) as process:
         yield process
 
 
-@pytest.fixture
-def visit(chromium: Browser, app: AppProcess) -> Iterator[Visit]:
-    context = chromium.new_context(**SETTINGS["desktop"])  # type: ignore[arg-type]
-    visitor = Visit(context, app.url, "public")
+@pytest.fixture(params=["desktop"])
+def visit(request: pytest.FixtureRequest, chromium: Browser, app: AppProcess) -> Iterator[Visit]:
+    context = chromium.new_context(**SETTINGS[request.param])  # type: ignore[arg-type]
+    visitor = Visit(context, app.url, f"public-{request.param}")
     yield visitor
     context.close()
     assert visitor.errors == []
     assert visitor.hosts <= {"127.0.0.1", "localhost"}
+    assert "Traceback" not in app.log, app.log[-3000:]
 
 
 def choose(visit: Visit, name: str) -> None:
@@ -93,3 +105,81 @@ def test_what_is_not_there_is_one_sentence(visit: Visit) -> None:
     page.click("#hub-look")
     page.wait_for_selector("#hub-facts .mm-trouble")
     assert "knows no model of this name" in page.inner_text("#hub-facts")
+
+
+def teach_from_it(visit: Visit) -> None:
+    """Open the tab Teach for Ask, and start from the model that came from the hub."""
+    page = visit.page
+    page.click("#tab-teach-button")
+    page.locator("#teach-task label", has_text="Ask").click()
+    page.wait_for_function("document.querySelector('#teach-base input')?.value === 'ask-base'")
+    page.click("#teach-base input")
+    page.get_by_role("option", name=f"{ID} (by others)", exact=True).click()
+    page.wait_for_selector("#teach-base-note >> text=bsd-3-clause")
+    page.wait_for_function("document.querySelector('#teach-batch-size input')?.value === '8'")
+
+
+def test_it_is_taught_and_compared_with_what_it_was(visit: Visit, root: Path, files: Path) -> None:
+    page = visit.page
+    teach_from_it(visit)
+    assert page.locator("#teach-tune input[value=lora]").is_checked()
+    assert page.locator("#teach-tune input[value=all]").count() == 0
+    page.locator("#teach-source label", has_text="Zip").click()
+    page.fill("#teach-folder input, #teach-folder textarea", str(root / "pictures"))
+    page.press("#teach-folder input, #teach-folder textarea", "Enter")
+    page.wait_for_function("document.querySelector('#teach-epochs input')?.value !== '6'")  # what few data need
+    page.wait_for_selector("#teach-estimate >> text=of memory")
+    page.fill("#teach-epochs input", "1")
+    page.press("#teach-epochs input", "Tab")
+    page.fill("#teach-out input, #teach-out textarea", TAUGHT)
+    page.click("#teach-command button")
+    page.wait_for_function(
+        f"document.querySelector('#teach-command-line textarea')?.value?.includes('--base {ID} --set train.epochs=1 ')"
+    )
+    visit.shoot("teach")
+    page.click("#teach-advanced button")
+    with page.expect_download() as download:
+        page.click("#teach-save-toml")
+    download.value.save_as(root / "saved.toml")
+    saved = tomllib.loads((root / "saved.toml").read_text(encoding="utf-8"))
+    assert saved["base"] == ID
+    assert (saved["train"]["tune"], saved["train"]["lora_rank"], saved["train"]["epochs"]) == ("lora", 16, 1)
+
+    page.click("#teach-start")
+    page.wait_for_selector("#runs-state .mm-is-done", timeout=RUN_WAIT)
+    page.click("#runs-use")
+    page.wait_for_selector(f"#loaded-ask >> text={TAUGHT} answers now")
+    visit.give_picture("ask", files / "cat.jpg")
+    page.fill("#ask-question textarea, #ask-question input", "What is it?")
+    page.click("#ask-button")
+    assert TAUGHT in visit.answer("ask")
+
+    page.click("#tab-runs-button")
+    page.click("#runs-compare")
+    page.wait_for_function(f"document.querySelector('#compare-b input')?.value === '{TAUGHT}'")
+    assert page.input_value("#compare-a input") == ID
+    page.wait_for_function("document.querySelector('#compare-data input')?.value.includes('kept aside')")
+    page.click("#compare-button")
+    page.wait_for_selector("#compare-sentence")
+    visit.shoot("compare")
+
+
+@pytest.mark.parametrize("visit", ["phone"], indirect=True)
+def test_its_settings_come_back_from_the_file_on_a_phone(visit: Visit, root: Path) -> None:
+    page = visit.page
+    teach_from_it(visit)
+    visit.shoot("teach")
+    assert visit.overflow() <= 0
+    page.click("#teach-base input")
+    page.get_by_role("option", name="ask-base", exact=True).click()
+    page.wait_for_function("document.querySelector('#teach-batch-size input')?.value !== '8'")
+    page.wait_for_selector("#teach-tune input[value=all]")
+    page.wait_for_selector("#teach-base-note p", state="detached")
+    page.click("#teach-advanced button")
+    with page.expect_file_chooser() as chooser:
+        page.click("#teach-load-toml")
+    chooser.value.set_files(root / "saved.toml")
+    page.wait_for_selector("#teach-toml-read .mm-told")
+    page.wait_for_function(f"document.querySelector('#teach-base input')?.value.includes('{ID}')")
+    page.wait_for_function("document.querySelector('#teach-epochs input')?.value === '1'")
+    page.wait_for_selector("#teach-base-note p")

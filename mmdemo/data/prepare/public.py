@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from mmdemo.core.config import CLASSES
+from mmdemo.core.config import CLASSES, Scalar
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import EMOTIONS
 from mmdemo.data import clips
 from mmdemo.data.pictures import Say
 from mmdemo.data.prepare.bases import Bases, Net, Prepared, Public, Sources, chosen_options
 from mmdemo.data.prepare.public_config import config_of, files_of
-from mmdemo.data.prepare.public_worded import SPEAKERS, prepare_vilt, prepare_worded
+from mmdemo.data.prepare.public_worded import ANSWERS, SPEAKERS, prepare_vilt, prepare_worded
 from mmdemo.data.public_pixels import Look, pixels
 from mmdemo.data.read import Example
 from mmdemo.media.text import plain
@@ -181,3 +181,13 @@ _PREPARE: Mapping[str, Callable[[Sources, Public, Say | None], Prepared]] = {
     "audio": _heard,
 }
 """Kind of model → how its rows are made."""
+
+
+def can_learn(family: str) -> bool:
+    """Whether a kind of public model can be tuned."""
+    return family in _PREPARE
+
+
+def options_of(family: str) -> Mapping[str, Scalar]:
+    """The ``[data]`` options of a kind of public model, and what they are where nobody says otherwise."""
+    return ANSWERS if family == "vilt" else {}

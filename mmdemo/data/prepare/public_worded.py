@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import torch
 
+from mmdemo.core.config import Scalar
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import AskRequest, Picture
 from mmdemo.core.words import normalize_answer
@@ -128,10 +129,14 @@ SPEAKERS: Mapping[str, Callable[[Public, Sources], tuple[Speaker, Look | None]]]
 
 # ---------------------------------------------------------------- answers from a list
 
+ANSWERS: Mapping[str, Scalar] = {"least": 1, "most": 1000}
+"""How often an answer must occur to be learned, and how many new ones are: the ``[data]`` options, and what they are
+where nobody says otherwise."""
+
 
 def prepare_vilt(sources: Sources, public: Public, say: Say | None) -> Prepared:
     """A row per question; answers that the network does not know become rows of its head."""
-    options = chosen_options(sources.options, least=1, most=1000)
+    options = chosen_options(sources.options, **ANSWERS)
     model: Any = public.model
     known = {normalize_answer(answer) for answer in model.config.labels}
     new = learn_answers(

@@ -164,7 +164,7 @@ def find_base(folder: Path, config: CheckpointConfig) -> Base:
         MmdemoError: It is not on this machine, or another one lies in its place.
     """
     name, revision = str(config.settings.get(ID, "")), str(config.settings.get(REVISION, ""))
-    place = _place_of(folder, config)
+    place = place_of(folder, config)
     if place is None:
         called = f"{name} at revision {revision}" if revision else f"the folder {name} of a public model"
         advice = f"Put it beside {folder.name}"
@@ -191,7 +191,7 @@ def find_base(folder: Path, config: CheckpointConfig) -> Base:
 
 def with_base(card: Card, folder: Path, config: CheckpointConfig) -> Card:
     """The card of a tuned model with the parameters and bytes of its base counted in, where that is there."""
-    place = _place_of(folder, config)
+    place = place_of(folder, config)
     if place is None:
         return card
     files = weights_in(place, read_layout(place, name=place.name))
@@ -202,7 +202,7 @@ def with_base(card: Card, folder: Path, config: CheckpointConfig) -> Card:
     )
 
 
-def _place_of(folder: Path, config: CheckpointConfig) -> Path | None:
+def place_of(folder: Path, config: CheckpointConfig) -> Path | None:
     """Where the base should lie, None where nothing lies there."""
     name, revision = str(config.settings.get(ID, "")), str(config.settings.get(REVISION, ""))
     if revision:

@@ -22,6 +22,7 @@ from mmdemo.core.settings import checkpoints_root
 from mmdemo.core.types import Metric
 from mmdemo.core.words import nearest_name
 from mmdemo.models import folder as checkpoints
+from mmdemo.models.hub import HUB_ID
 from mmdemo.studio.runs import queue
 from mmdemo.studio.runs.supervise import NOW, read_stop
 from mmdemo.train.folder import (
@@ -76,7 +77,8 @@ class Run:
     Attributes:
         folder: Of the checkpoint; the run's own things lie in ``trainer/`` below it.
         data: What it learns from, as paths.
-        base: Name of what it starts from.
+        base: Name of what it starts from: of a model of ours, of a folder, or a hub id.
+        start: The same as it was asked for: a folder with its whole path. "" where nobody said.
         source: "page" or "command"; "" where nobody knows.
         place: In the queue, from 1; 0 when it does not wait.
         ahead: Names of the runs before it.
@@ -98,6 +100,7 @@ class Run:
     folder: Path
     data: tuple[str, ...] = ()
     base: str = ""
+    start: str = ""
     device: str = ""
     source: str = ""
     place: int = 0
@@ -229,6 +232,7 @@ def _read(folder: Path, queues: Mapping[str, Sequence[queue.Ticket]]) -> Run:
         folder=folder,
         data=tuple(data),
         base=_base(arguments, plan, task, folder.name),
+        start=option(arguments, "--base"),
         device=str(request.get("device") or ""),
         source=str(request.get("source") or ""),
         place=len(ahead) + 1 if ahead is not None and state is State.QUEUED else 0,
@@ -374,6 +378,8 @@ def option(arguments: Sequence[str], name: str) -> str:
 def _base(arguments: Sequence[str], plan: Event, task: str, name: str) -> str:
     given = option(arguments, "--base") or str(plan.get("base") or "")
     shipped = f"{task}-base"
+    if HUB_ID.match(given) and not Path(given).exists():
+        return given
     return Path(given).name if given else ("" if name == shipped else shipped)
 
 

@@ -19,6 +19,7 @@ from mmdemo.core.types import (
 )
 from mmdemo.ui import thumbs
 from mmdemo.ui.answers import percent
+from mmdemo.ui.cards import short_name
 from mmdemo.ui.compare import draw
 from mmdemo.ui.strings import Language, label_text, metric_text, text
 
@@ -133,7 +134,7 @@ def _whiskers(found: Verdict, language: Language) -> str:
         scale = 1 if found.metric in {"cider", "bleu4"} else 100
         rows.append(
             draw.Whisker(
-                name=f"{side} · {report.model}",
+                name=f"{side} · {short_name(report.model)}",
                 value=scale * value,
                 low=scale * low,
                 high=scale * high,
@@ -213,7 +214,7 @@ def _confusions(found: Verdict, first: Rows, second: Rows, language: Language) -
             matrix,
             names,
             shown=shown,
-            caption=text("compare_confusion_of", language, side=side, model=report.model),
+            caption=text("compare_confusion_of", language, side=side, model=short_name(report.model)),
             other=text("compare_other", language),
         )
         for matrix, side, report in zip(matrices, "AB", (found.a, found.b), strict=True)
@@ -240,7 +241,7 @@ def _reliability(found: Verdict, first: Rows, second: Rows, language: Language) 
             draw.reliability(
                 points,
                 side=side.lower(),
-                name=f"{side} · {report.model}",
+                name=f"{side} · {short_name(report.model)}",
                 alt=text("compare_reliability_alt", language, side=side, points=words),
                 across=text("compare_sure", language),
                 up=text("compare_right", language),
@@ -312,7 +313,7 @@ def both_answers(a: Result, b: Result, names: tuple[str, str], language: Languag
         shares.append(labels)
         sides.append(
             f'<div class="mm-one-side"><p class="mm-question"><i class="mm-key mm-side-{side.lower()}"></i>'
-            f"{side} · {escape(name)}</p><p class='mm-sentence'>{escape(label_text(answer, language))}</p>"
+            f"{side} · {escape(short_name(name))}</p><p class='mm-sentence'>{escape(label_text(answer, language))}</p>"
             f'<p class="mm-sub">{percent(score)}</p></div>'
         )
     same = _parts(a)[0] == _parts(b)[0]

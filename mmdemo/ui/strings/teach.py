@@ -114,6 +114,17 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     # ------------------------------------------------------------ settings
     "teach_out": ("Name of the new model", "新模型的名称"),
     "teach_base": ("Start from", "从哪个模型开始"),
+    "teach_base_public": ("{name} (by others)", "{name}（他人发布）"),
+    "teach_base_folder": ("{name} (by others, a folder)", "{name}（他人发布，本机文件夹）"),
+    "teach_base_note": (
+        "Others made this model (licence: {licence}). It stays as it is; what is learned becomes a small adapter that "
+        "stands on it, and the two answer as one model.",
+        "这个模型由他人发布（许可证：{licence}）。它本身保持不变；学到的内容成为附着在它上面的小适配器，两者合起来作答。",
+    ),
+    "teach_base_tuned_note": (
+        "This model was tuned from {base}. The training goes on from it, with the same parts and the same LoRA.",
+        "这个模型由 {base} 微调而来。训练从它继续，训练的部分和 LoRA 设置不变。",
+    ),
     "teach_set_tune": ("What is trained", "训练哪些部分"),
     "teach_tune_info": (
         "The head alone is quickest and forgets least; more of the network needs more data and time.",
@@ -206,6 +217,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "teach_save_toml": ("Save settings (TOML)", "保存设置（TOML）"),
     "teach_load_toml": ("Load settings (TOML)", "载入设置（TOML）"),
     "teach_no_toml": ("The settings cannot be read", "无法读取设置"),
+    "teach_toml_base": (
+        "These settings start from {base}, which is not among the models of this task",
+        "这些设置以 {base} 为起点，但它不在这个任务的模型之中",
+    ),
     "teach_toml_read": (
         "The settings are loaded; {n} differ from the usual ones.",
         "设置已载入；有 {n} 项与默认不同。",
@@ -217,5 +232,6 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "It will take about {about}, probably {low} to {high}",
         "大约需要 {about}，很可能在 {low} 到 {high} 之间",
     ),
+    "teach_estimate_memory": (", and about {memory} of memory", "，约占用 {memory} 内存"),
     "teach_start": ("Start training", "开始训练"),
 }

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,9 +15,10 @@ import gradio as gr
 from mmdemo.core.errors import MmdemoError
 from mmdemo.ui.strings import Language, text
 from mmdemo.ui.teach.data import unchecked
-from mmdemo.ui.wiring import Page, raw_file
+from mmdemo.ui.wiring import Page, own_model_ids, raw_file
 
 if TYPE_CHECKING:
+    from mmdemo.serving.engine import Engine
     from mmdemo.studio.preview import Preview
     from mmdemo.studio.settings import Choice, Value
 
@@ -67,6 +69,7 @@ class Settings:
 
     out: gr.Textbox
     base: gr.Dropdown
+    note: gr.HTML
     tune: gr.Radio
     blocks: gr.Number
     values: tuple[Any, ...]
@@ -89,6 +92,7 @@ def build(page: Page) -> Settings:
     with gr.Row(elem_classes="mm-three-fields"):
         out = gr.Textbox(label=words("teach_out"), max_length=60, min_width=220, elem_id="teach-out")
         base = unchecked(gr.Dropdown([], label=words("teach_base"), min_width=220, elem_id="teach-base"))
+    note = gr.HTML(elem_id="teach-base-note")
     with gr.Row(equal_height=False):
         tune = gr.Radio(
             [(words(f"teach_tune_{kind}"), kind) for kind in TUNES],
@@ -126,7 +130,7 @@ def build(page: Page) -> Settings:
         read = gr.HTML(elem_id="teach-toml-read")
         file = gr.DownloadButton("toml", elem_classes="mm-unseen", elem_id="teach-toml")
     return Settings(
-        out=out, base=base, tune=tune, blocks=blocks, values=(*main, *others), more=more, leaks=leaks,
+        out=out, base=base, note=note, tune=tune, blocks=blocks, values=(*main, *others), more=more, leaks=leaks,
         suggested=gr.State({}), load=load, save=save, file=file, read=read,
     )  # fmt: skip
 
@@ -146,15 +150,58 @@ def _control(page: Page, field: Field) -> Any:
 # ---------------------------------------------------------------- what fits
 
 
-def fitting(task: str, preview: Preview | None, name: str) -> dict[str, Any]:
-    """Values of all controls for a task and the size of its data: ``out``, ``tune``, ``blocks``, ``more``, fields."""
+def fitting(task: str, preview: Preview | None, name: str, base: str = "") -> dict[str, Any]:
+    """Values of all controls for a task, what to start from, and the size of the data: ``out``, ``tune``, fields."""
     from mmdemo.studio import settings
 
-    overrides = settings.suggest(task, preview) if preview is not None and preview.good else {}
-    return {"out": name, **shown_values(task, overrides)}
+    overrides = settings.suggest(task, preview, base) if preview is not None and preview.good else {}
+    return {"out": name, **shown_values(task, overrides, base)}
 
 
-def shown_values(task: str, overrides: Mapping[str, Value]) -> dict[str, Any]:
+def starting_points(engine: Engine, task: str, language: Language) -> list[tuple[str, str]]:
+    """What a training of a task can start from, as words and value: models of ours, then those that others made."""
+    from mmdemo.studio.bases import public_bases
+
+    found = [(name, name) for name in own_model_ids(engine, task)]
+    for one in public_bases(task):
+        place = Path(one.id)
+        key = "teach_base_folder" if place.is_absolute() else "teach_base_public"
+        found.append((text(key, language, name=place.name if place.is_absolute() else one.id), one.id))
+    return found
+
+
+def is_public(task: str, base: str) -> bool:
+    """Whether others made it, tuned since or not."""
+    from mmdemo.studio.settings import public_place
+
+    return public_place(task, base) is not None
+
+
+def base_note(task: str, base: str, language: Language) -> str:
+    """What is different with a model that others made, as HTML; "" with one of ours."""
+    from mmdemo.studio.bases import public_base
+
+    found = public_base(task, base)
+    if found is None:
+        return ""
+    if found.tuned:
+        words = text("teach_base_tuned_note", language, base=found.id)
+    else:
+        words = text("teach_base_note", language, licence=found.licence or text("hub_not_stated", language))
+    return f'<p class="mm mm-note">{escape(words)}</p>'
+
+
+def tune_update(tune: str, *, public: bool, language: Language) -> Any:
+    """What can be trained: the whole of a public model is not offered, for an adapter would be as large as it is.
+
+    Args:
+        tune: What is chosen; a file may have said that it be all.
+    """
+    kinds = [kind for kind in TUNES if kind != "all" or not public or tune == "all"]
+    return gr.Radio(choices=[(text(f"teach_tune_{kind}", language), kind) for kind in kinds], value=tune)
+
+
+def shown_values(task: str, overrides: Mapping[str, Value], base: str = "") -> dict[str, Any]:
     """What the controls show for a configuration.
 
     Raises:
@@ -162,7 +209,7 @@ def shown_values(task: str, overrides: Mapping[str, Value]) -> dict[str, Any]:
     """
     from mmdemo.studio import settings
 
-    train = settings.settings_of(task, overrides).train
+    train = settings.settings_of(task, overrides, base).train
     kind, _, blocks = train.tune.partition(":")
     others = [f"{key} = {_written(value)}" for key, value in overrides.items() if not _has_control(key)]
     return {
@@ -248,13 +295,14 @@ def chosen(task: str, data: Sequence[Path], values: Sequence[Any], *, device: st
         if line.strip() and not line.strip().startswith("#"):
             key, value = settings.parse_line(line)
             overrides[key] = value
-    settings.settings_of(task, overrides)  # refuses what cannot be
+    base = held["base"] or ""
+    settings.settings_of(task, overrides, base)  # refuses what cannot be
     return settings.Choice(
         task=task,
         data=tuple(data),
         out=(held["out"] or "").strip(),
-        base=held["base"] or "",
-        overrides=settings.differences(task, overrides),
+        base=base,
+        overrides=settings.differences(task, overrides, base),
         device=device or "auto",
         allow_leaks=bool(held["leaks"]),
     )

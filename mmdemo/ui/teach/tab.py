@@ -11,7 +11,9 @@ from typing import Any
 import gradio as gr
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.models.registry import default_model
 from mmdemo.ui import answers
+from mmdemo.ui.cards import size_text
 from mmdemo.ui.runs import view as run_view
 from mmdemo.ui.runs.tab import DOWNLOAD
 from mmdemo.ui.runs.watch import Studio, switch
@@ -30,7 +32,6 @@ from mmdemo.ui.wiring import (
     Page,
     language_in,
     notice,
-    own_model_ids,
     raw_file,
 )
 
@@ -148,28 +149,46 @@ def build(page: Page, studio: Studio) -> None:
     # ------------------------------------------------------------ settings that follow the data
 
     inputs = settings.inputs
-    filled = [*inputs[:-1], settings.suggested]
+    filled = [*inputs[:-1], settings.suggested, settings.note]
 
-    def fill(task: str, source: str, name: str | None, typed: str, found: Any, before: Any, *values: Any) -> list[Any]:
+    def fill(
+        request: gr.Request,
+        task: str,
+        source: str,
+        name: str | None,
+        typed: str,
+        found: Any,
+        before: Any,
+        *values: Any,
+    ) -> list[Any]:
         from mmdemo.studio import taught
+
+        language = language_in(request)
 
         if source == HAND and not name:  # the list may not be filled yet; what it will be filled with counts
             name = newest_set(taught.list_taught(task))
         stem = {HAND: name or task, FILES: Path(typed or task).name}.get(source, f"corrected-{task}")
         other_task = before.get("task") != task
-        out = values[0]
-        wanted = options.fitting(task, found and found.preview, options.free_name(stem))
-        updates = options.untouched(values, wanted, before, always=other_task)
-        if other_task:
-            base = f"{task}-base"
-            updates[1] = gr.Dropdown(choices=own_model_ids(page.engines.default, task), value=base)
+        out, base = values[:2]
+        points = options.starting_points(page.engines.default, task, language)
+        if other_task or base not in [value for _, value in points]:
+            base = default_model(task)
+        public = options.is_public(task, base)
+        # between models of ours what was typed stays; what others made is tuned at rates of its own
+        anew = other_task or (base != before.get("base") and (public or bool(before.get("public"))))
+        wanted = options.fitting(task, found and found.preview, options.free_name(stem), base)
+        updates = options.untouched(values, wanted, before, always=anew)
+        updates[1] = gr.Dropdown(choices=points, value=base) if base != values[1] else gr.Dropdown(choices=points)
+        if anew:
+            updates[2] = options.tune_update(wanted["tune"], public=public, language=language)
             if before.get("out") not in (None, out):  # a name that somebody has typed
                 updates[0] = gr.skip()
-        return [*updates, {"task": task, **wanted}]
+        now = {"task": task, "base": base, "public": public, **wanted}
+        return [*updates, now, options.base_note(task, base, language)]
 
     following = [*where, seen, settings.suggested, *inputs]
     gr.on(
-        [seen.change, data.task.change, data.name.change],
+        [seen.change, data.task.change, data.name.change, settings.base.input],
         fill,
         following,
         filled,
@@ -177,13 +196,14 @@ def build(page: Page, studio: Studio) -> None:
         **QUICK_EVENTS,
     )
 
-    def opened(tab: str, before: Any, *given: Any) -> list[Any]:
+    def opened(request: gr.Request, tab: str, before: Any, *given: Any) -> list[Any]:
         """The tab is opened for the first time, or again: sets and models may have come meanwhile."""
         if tab != "teach":
             return [gr.skip()] * len(filled)
-        return fill(*given[: len(where)], given[len(where)], before, *given[len(where) + 1 :])
+        return fill(request, *given[: len(where)], given[len(where)], before, *given[len(where) + 1 :])
 
-    studio.tab.change(
+    gr.on(
+        [studio.tab.change, *(asked.change for asked in page.asked.values())],  # a public model was put into the lists
         opened,
         [studio.tab, settings.suggested, *where, seen, *inputs],
         filled,
@@ -215,7 +235,10 @@ def build(page: Page, studio: Studio) -> None:
             line = choices.command(choice)
         except Exception as error:
             return [gr.skip(), "", notice(error, language)]
-        return [line, _time(choice, preview and preview.preview, language), ""]
+        try:
+            return [line, _time(choice, preview and preview.preview, language), ""]
+        except MmdemoError as error:  # it would not fit, which is no fault of the command
+            return [line, notice(error, language), ""]
 
     def tell_now(request: gr.Request, tab: str, device: str, preview: Any, *given: Any) -> list[Any]:
         return tell(tab, device, preview, *given, request=request)
@@ -259,20 +282,27 @@ def build(page: Page, studio: Studio) -> None:
 
         language = language_in(request)
         try:
-            overrides = choices.from_toml(task, Path(file or "").read_text(encoding="utf-8"))
-            wanted = options.shown_values(task, overrides)
+            written = Path(file or "").read_text(encoding="utf-8")
+            overrides, base = choices.from_toml(task, written, values[1] or "")
+            wanted = options.shown_values(task, overrides, base)
+            if base not in [value for _, value in options.starting_points(page.engines.default, task, language)]:
+                raise MmdemoError(text("teach_toml_base", language, base=base))
         except (OSError, UnicodeDecodeError) as error:
             problem = MmdemoError(text("teach_no_toml", language), str(error))
-            return [notice(problem, language), *(gr.skip() for _ in inputs[:-1])]
+            return [notice(problem, language), *(gr.skip() for _ in filled)]
         except Exception as error:
-            return [notice(error, language), *(gr.skip() for _ in inputs[:-1])]
+            return [notice(error, language), *(gr.skip() for _ in filled)]
+        public = options.is_public(task, base)
+        updates = options.untouched(values, {**wanted, "base": base}, before, always=True)
+        updates[2] = options.tune_update(wanted["tune"], public=public, language=language)
         done = run_view.told(text("teach_toml_read", language, n=len(overrides)))
-        return [done, *options.untouched(values, wanted, before, always=True)]
+        now = {**before, "base": base, "public": public}
+        return [done, *updates, now, options.base_note(task, base, language)]
 
     settings.load.upload(
         load,
         [settings.load, data.task, settings.suggested, *inputs],
-        [settings.read, *inputs[:-1]],  # not where the command is told, which follows at once
+        [settings.read, *filled],  # not where the command is told, which follows at once
         api_name="page_teach_load_toml",
         **QUICK_EVENTS,
     )
@@ -280,7 +310,7 @@ def build(page: Page, studio: Studio) -> None:
     # ------------------------------------------------------------ the start
 
     def begin(request: gr.Request, device: str, looked_at: Any, *given: Any) -> list[Any]:
-        from mmdemo.studio import runs
+        from mmdemo.studio import bases, runs
         from mmdemo.studio import settings as choices
 
         language = language_in(request)
@@ -289,6 +319,7 @@ def build(page: Page, studio: Studio) -> None:
             found = looked_at and looked_at.preview
             if found is not None and found.data == choice.data and not found.good:
                 raise MmdemoError(text("teach_not_yet", language), found.refusals[0].rstrip("."))
+            bases.check(choice, found)
             run = runs.start(choices.arguments(choice), name=choice.out)
         except Exception as error:
             return [notice(error, language), *(gr.skip() for _ in range(4))]
@@ -327,4 +358,6 @@ def _time(choice: Any, preview: Any, language: Language) -> str:
     found = estimate(choice, preview)
     low, high = run_view.length(found.low, language), run_view.length(found.high, language)
     words = text("teach_estimate", language, about=run_view.length(found.seconds, language), low=low, high=high)
+    if found.memory:
+        words += text("teach_estimate_memory", language, memory=size_text(found.memory))
     return f'<p class="mm mm-estimate">{escape(words)} <span class="mm-sub">({escape(found.how)})</span></p>'

@@ -89,7 +89,8 @@ def test_a_configuration_goes_out_and_comes_back() -> None:
     values = held("classify", tune="last", blocks=2, epochs=3, more="data.known_weight = 0.25")
     choice = page.chosen("classify", [Path("/data")], values, device="auto", language="en")
 
-    shown = page.shown_values("classify", settings.from_toml("classify", settings.to_toml(choice)))
+    overrides, base = settings.from_toml("classify", settings.to_toml(choice))
+    shown = page.shown_values("classify", overrides, base)
 
     assert (shown["tune"], shown["blocks"], shown["epochs"]) == ("last", 2, 3)
     assert shown["more"] == "data.known_weight = 0.25"

@@ -1,0 +1,119 @@
+"""What others made and a training can start from: public models on this machine whose kind can be taught."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmdemo.core.errors import MmdemoError
+from mmdemo.data.prepare.public import can_learn
+from mmdemo.models.folder import read_config
+from mmdemo.models.loading import pick_device
+from mmdemo.models.public import adapter, shelf
+from mmdemo.models.public.layout import OPEN_CLIP_CONFIG, Layout, is_public, read_layout
+from mmdemo.models.public.shelf import Known
+from mmdemo.models.registry import default_model
+from mmdemo.studio.settings import Choice, public_place, settings_of
+from mmdemo.train.plan import base_here
+from mmdemo.train.public import weights_place
+from mmdemo.train.public_cost import Cost, check_memory, cost_of
+
+if TYPE_CHECKING:
+    from mmdemo.studio.preview import Preview
+
+
+def public_bases(task: str) -> tuple[Known, ...]:
+    """Those that stand in the model lists, as far as they can be taught that task, in the order in which they came.
+
+    What writes down speech teaches nothing, and what is damaged is passed over.
+    """
+    return tuple(one for one in shelf.known() if task in one.tasks and task in _learns(Path(one.folder)))
+
+
+def _learns(folder: Path) -> tuple[str, ...]:
+    try:
+        files = [file for name in ("config.json", OPEN_CLIP_CONFIG) if (file := folder / name).exists()]
+        return _read(folder, tuple(file.stat().st_mtime_ns for file in files))
+    except OSError:
+        return ()
+
+
+@lru_cache(maxsize=256)
+def _read(folder: Path, changed: tuple[int, ...]) -> tuple[str, ...]:
+    """The tasks that what lies in a folder can be taught."""
+    try:
+        if not is_public(folder):  # a checkpoint of ours, from a hub
+            return (read_config(folder).task,)
+        layout = read_layout(folder)
+    except MmdemoError:
+        return ()
+    return layout.tasks if can_learn(layout.family) else ()
+
+
+# ---------------------------------------------------------------- the one that was chosen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicBase:
+    """What others made, as the base of a training.
+
+    Attributes:
+        id: Hub id, or name of a folder that no hub knows.
+        folder: Where its weights lie.
+        tuned: Whether it was tuned here before.
+    """
+
+    id: str
+    folder: Path
+    layout: Layout
+    licence: str = ""
+    tuned: bool = False
+
+
+def public_base(task: str, base: str) -> PublicBase | None:
+    """What stands behind the name of a base; None where that is a model of ours, or is not here.
+
+    Raises:
+        MmdemoError: Its files are damaged.
+    """
+    place = public_place(task, base)
+    found = weights_place(place) if place is not None else None
+    if place is None or found is None:
+        return None
+    folder, layout = found
+    if folder == place:
+        known = next((one for one in shelf.known() if one.id == base), None)
+        name = Path(base).name if Path(base).is_absolute() else base
+        return PublicBase(id=name, folder=folder, layout=layout, licence=known.licence if known else "")
+    name = str(read_config(place).settings.get(adapter.ID, folder.name))
+    return PublicBase(id=name, folder=folder, layout=layout, tuned=True)
+
+
+def cost(base: PublicBase, task: str, preview: Preview | None) -> Cost:
+    """What tuning it takes for a row of some data, as far as anybody has looked at them."""
+    train = preview.parts.get("train") if preview is not None else None
+    labelled = task == "classify" and train is not None and bool(train.labels)
+    return cost_of(base.folder, base.layout, task, texts=not labelled)
+
+
+def check(choice: Choice, preview: Preview | None = None) -> int:
+    """Whether a training could start from what was chosen.
+
+    Returns:
+        Bytes of memory that it takes, 0 where it starts from a model of ours.
+
+    Raises:
+        MmdemoError: The base has gone, or does not fit into the memory that is free.
+    """
+    if choice.base and choice.base != default_model(choice.task) and base_here(choice.base) is None:
+        raise MmdemoError(f"There is no model {choice.base} any more", "", "Choose another one to start from")
+    found = public_base(choice.task, choice.base)
+    if found is None:
+        if public_place(choice.task, choice.base) is not None:
+            why = "the model that it was tuned from is not on this machine"
+            raise MmdemoError(f"No training can go on from {choice.base}", why, "Bring that here first")
+        return 0
+    train = settings_of(choice.task, choice.overrides, choice.base).train
+    return check_memory(found.id, cost(found, choice.task, preview), train, device=pick_device(choice.device))

@@ -1,0 +1,204 @@
+"""What others made, as the base of a training: offered where it can be taught, with settings and cost of its own."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmdemo.core.errors import MmdemoError
+from mmdemo.core.settings import ROOT
+from mmdemo.data.prepare.public import can_learn
+from mmdemo.models.public import shelf
+from mmdemo.models.public.layout import FAMILIES, read_layout
+from mmdemo.models.public.opening import put_on_shelf
+from mmdemo.serving.engine import Engine
+from mmdemo.studio import bases, settings
+from mmdemo.studio.estimate import estimate
+from mmdemo.studio.settings import Choice
+from mmdemo.train.public_cost import check_memory, cost_of
+from mmdemo.train.settings import TrainSettings, read_config
+from mmdemo.ui.teach import settings as page
+from tests.tiny_models.audio import make_speech, make_whisper
+from tests.tiny_models.blip import make_blip_ask
+from tests.tiny_models.chat import make_qwen
+from tests.tiny_models.open_clip_ import make_clip
+from tests.tiny_models.vilt import make_vilt
+from tests.unit.studio.test_settings import preview_of
+
+MAKE: dict[str, Any] = {
+    "tiny-clip": make_clip,
+    "tiny-blip": make_blip_ask,
+    "tiny-qwen": make_qwen,
+    "tiny-vilt": make_vilt,
+    "tiny-speech": make_speech,
+    "tiny-writer": make_whisper,
+}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folders of the hub's layout, all of them on the shelf."""
+    root = tmp_path_factory.mktemp("models")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMDEMO_CACHE", str(root / "cache"))
+        patch.setenv("MMDEMO_CHECKPOINTS", str(root / "checkpoints"))
+        (root / "checkpoints").mkdir()
+        for name, make in MAKE.items():
+            make(root / name)
+            put_on_shelf(root / name, name=str(root / name))
+        yield root
+
+
+def offered(task: str) -> list[str]:
+    return [Path(one.id).name for one in bases.public_bases(task)]
+
+
+def test_they_are_offered_for_what_they_can_be_taught(models: Path) -> None:
+    assert all(can_learn(family) for family in FAMILIES), "one that could not is not offered, and the docs say why"
+    assert offered("classify") == ["tiny-clip"]
+    assert offered("ask") == ["tiny-blip", "tiny-qwen", "tiny-vilt"]
+    assert offered("caption") == ["tiny-qwen"]
+    assert offered("sentiment") == ["tiny-speech"]  # what writes down speech teaches nothing
+
+
+def test_one_that_is_gone_or_damaged_is_not_offered(models: Path, tmp_path: Path) -> None:
+    for name in ("gone", "damaged"):
+        put_on_shelf(shutil.copytree(models / "tiny-clip", tmp_path / name), name=str(tmp_path / name))
+    assert offered("classify") == ["tiny-clip", "gone", "damaged"]
+    shutil.rmtree(tmp_path / "gone")
+    (tmp_path / "damaged" / "open_clip_config.json").write_text("{")
+    assert offered("classify") == ["tiny-clip"]
+    with pytest.raises(MmdemoError, match=r"There is no model .*gone any more"):
+        bases.check(chosen(str(tmp_path / "gone")))
+    shelf.forget(str(tmp_path / "damaged"))
+
+
+def test_the_list_of_the_page_calls_them_by_name_and_is_as_before_without_them(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MMDEMO_CHECKPOINTS", str(ROOT / "checkpoints"))
+    found = page.starting_points(Engine(device="cpu"), "classify", "en")
+    assert found[0] == ("classify-base", "classify-base")
+    assert found[-1] == ("tiny-clip (by others, a folder)", str(models / "tiny-clip"))
+    monkeypatch.setenv("MMDEMO_CACHE", str(tmp_path))
+    without = page.starting_points(Engine(device="cpu"), "classify", "en")
+    assert without == found[:-1]
+    assert page.base_note("classify", "classify-base", "en") == ""
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "file"),
+    [
+        ("ask", "tiny-blip", "public.toml"),
+        ("classify", "tiny-clip", "public.toml"),
+        ("sentiment", "tiny-speech", "public_sentiment.toml"),
+    ],
+)
+def test_their_settings_are_those_of_the_command_line(models: Path, task: str, name: str, file: str) -> None:
+    base = str(models / name)
+    assert settings.settings_of(task, base=base) == read_config(ROOT / "configs" / file)
+    assert settings.settings_of(task, base=f"{task}-base") == read_config(ROOT / "configs" / f"{task}.toml")
+    shown = page.fitting(task, None, "mine", base)
+    assert (shown["tune"], shown["lora_rank"], shown["batch_size"]) == ("lora", 16, 8)
+    values = {"base": base, "leaks": False, **shown}
+    choice = page.chosen(task, [models], [values[one] for one in page.names()], device="auto", language="en")
+    assert dict(choice.overrides) == {}
+    assert settings.arguments(choice) == (task, "--data", str(models), "--out", "mine", "--base", base)
+    assert [kind for _, kind in page.tune_update("lora", public=True, language="en").choices] == [
+        "head",
+        "last",
+        "lora",
+    ]
+
+
+def chosen(base: str, task: str = "classify", **overrides: settings.Value) -> Choice:
+    return Choice(
+        task=task, data=(ROOT,), out="x", base=base, overrides={f"train.{k}": v for k, v in overrides.items()}
+    )
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "key", "value", "words"),
+    [
+        ("classify", "tiny-clip", "net.hidden", 8, r"net\.hidden cannot be set here"),
+        ("classify", "tiny-clip", "data.mirror", True, r"data\.mirror"),
+        ("ask", "tiny-blip", "data.least", 2, r"data\.least"),
+        ("ask", "tiny-blip", "train.self_critical", 0.5, r"self_critical is of no use"),
+    ],
+)
+def test_what_makes_no_sense_for_them_is_refused_at_once(
+    models: Path, task: str, name: str, key: str, value: settings.Value, words: str
+) -> None:
+    with pytest.raises(MmdemoError, match=words):
+        settings.settings_of(task, {key: value}, str(models / name))
+
+
+def test_answers_that_are_new_to_a_list_can_be_bounded(models: Path) -> None:
+    assert settings.settings_of("ask", {"data.least": 2}, str(models / "tiny-vilt")).data == {"least": 2}
+
+
+def test_few_rows_get_more_steps_and_are_not_chosen_by_chance(models: Path) -> None:
+    base = str(models / "tiny-clip")
+    few = settings.suggest("classify", preview_of("classify", 24, 6, labels=2), base)
+    assert few == {"train.epochs": 20, "train.save_steps": 15, "train.keep_best": False, "train.patience": 0}
+    many = settings.suggest("classify", preview_of("classify", 4_000, 500, labels=2), base)
+    assert many == {}
+    assert settings.settings_of("classify", few, base).train.epochs == 20
+
+
+def test_a_file_of_settings_says_what_it_starts_from(models: Path, tmp_path: Path) -> None:
+    choice = chosen(str(models / "tiny-clip"), epochs=2.0, tune="last:1")
+    file = tmp_path / "classify.toml"
+    file.write_text(settings.to_toml(choice), encoding="utf-8")
+    assert read_config(file).base == choice.base
+    assert settings.from_toml("classify", file.read_text()) == (dict(choice.overrides), choice.base)
+    assert "--base" in shlex.split(settings.command(choice))
+
+    ours = Choice(task="classify", data=(ROOT,), out="x", base="classify-base")
+    assert "base" not in settings.to_toml(ours).splitlines()[0]
+    elsewhere = file.read_text().replace("tiny-clip", "not-here")
+    with pytest.raises(MmdemoError, match=r"they start from .*not-here, which is not on this machine"):
+        settings.from_toml("classify", elsewhere)
+    with pytest.raises(MmdemoError, match="base must be of type str"):
+        settings.from_toml("classify", "base = 3")
+
+
+# ---------------------------------------------------------------- time and memory
+
+
+@pytest.mark.parametrize(
+    ("task", "name"), [("classify", "tiny-clip"), ("ask", "tiny-qwen"), ("sentiment", "tiny-speech")]
+)
+def test_more_of_anything_takes_longer(models: Path, task: str, name: str) -> None:
+    base = str(models / name)
+
+    def seconds(rows: int, **overrides: settings.Value) -> float:
+        return estimate(chosen(base, task, **overrides), preview_of(task, rows, rows // 8)).seconds
+
+    few = seconds(1_000, epochs=2.0)
+    assert few < seconds(100_000, epochs=2.0)
+    assert few < seconds(1_000, epochs=200.0)
+    many = {tune: seconds(100_000, epochs=2.0, tune=tune) for tune in ("head", "last:1", "lora", "all")}
+    assert many["head"] < many["last:1"] < many["all"]
+    assert many["head"] < many["lora"] < many["all"]
+
+
+def test_memory_is_told_and_what_does_not_fit_is_refused_with_what_would(models: Path) -> None:
+    folder = models / "tiny-clip"
+    cost = cost_of(folder, read_layout(folder), "classify")
+    train = TrainSettings(tune="lora", batch_size=4096)
+    wanted = check_memory("tiny-clip", cost, train, device="cpu", free=1 << 40)
+    assert wanted > check_memory(
+        "tiny-clip", cost, TrainSettings(tune="lora", batch_size=8), device="cpu", free=1 << 40
+    )
+    assert estimate(chosen(str(folder)), preview_of("classify", 100, 20)).memory > 1_000_000_000
+    assert estimate(chosen("classify-base"), preview_of("classify", 100, 20)).memory == 0
+    with pytest.raises(MmdemoError, match=r"tiny-clip cannot be tuned .* takes about .*train\.batch_size=32 it would"):
+        check_memory("tiny-clip", cost, train, device="cpu", free=wanted - 100_000_000)
+    with pytest.raises(MmdemoError, match="start from a smaller model"):
+        check_memory("tiny-clip", cost, train, device="cpu", free=10_000_000)
