@@ -27,10 +27,14 @@ if TYPE_CHECKING:
 Value = str | int | float | bool | tuple[str, ...]
 """What a setting may be: what TOML knows."""
 
-STEPS = {"ask": 120, "classify": 40, "caption": 16}
+STEPS = {"ask": 120, "classify": 40, "caption": 40}
 """Steps that a head needs to learn something small and new; more data take the epochs of the task's own configuration.
 
-See docs/training.md, "What the page suggests", for the data that they were chosen on."""
+See docs/teaching.md, "What the page suggests"."""
+
+CAPTION_RATE = 2e-4
+"""Learning rate of a caption model that goes on: a third of what its first training took. In the end whole captions were
+rewarded, and at the full rate a handful of others take more of that away. See docs/teaching.md as well."""
 
 MOST_EPOCHS = {"ask": 30, "classify": 20, "caption": 20}
 """However few rows there are: what is seen more often is learned by heart."""
@@ -119,6 +123,8 @@ def suggest(task: str, preview: Preview, base: str = "") -> dict[str, Value]:
         found["train.save_steps"] = max(10, total // 4)
     if chosen_by < LEAST_TO_CHOOSE and task != "caption":  # every word of a caption has a loss: a few say enough
         found["train.keep_best"] = False
+    if task == "caption":
+        found["train.learning_rate"] = CAPTION_RATE
     if task == "ask" and rows < FEW:
         found["data.least"] = 1
     return found

@@ -149,6 +149,13 @@ def test_every_answer_of_little_data_counts_and_chance_does_not_choose() -> None
     assert settings.suggest("ask", preview_of("ask", 50_000, 5_000)) == {}
 
 
+def test_captions_are_taught_gently() -> None:
+    found = settings.suggest("caption", preview_of("caption", 40, 10))
+
+    assert found["train.learning_rate"] == pytest.approx(settings.settings_of("caption").train.learning_rate / 3)
+    assert found["train.epochs"] == 20
+
+
 def test_sentiment_is_fitted_exactly_and_needs_nothing() -> None:
     assert settings.suggest("sentiment", preview_of("sentiment", 90, 10, labels=3)) == {}
 
