@@ -33,8 +33,8 @@ STEPS = {"ask": 120, "classify": 40, "caption": 40}
 See docs/teaching.md, "What the page suggests"."""
 
 CAPTION_RATE = 2e-4
-"""Learning rate of a caption model that goes on: a third of what its first training took. In the end whole captions were
-rewarded, and at the full rate a handful of others take more of that away. See docs/teaching.md as well."""
+"""Learning rate of a caption model that goes on: a third of what its first training took. Whole captions were rewarded
+in the end, and at the full rate a handful of others take more of that away. See docs/teaching.md as well."""
 
 MOST_EPOCHS = {"ask": 30, "classify": 20, "caption": 20}
 """However few rows there are: what is seen more often is learned by heart."""
