@@ -1,7 +1,7 @@
 """The fusions compared: ``python scripts/fusion_table.py --write``, with the public data sets in ``MMDEMO_DATA``.
 
 Every way to bring question and picture together is trained by the same command on the same rows and cached features,
-and measured on the same questions; the best three with two more seeds; the best with an LSTM for the question, without
+and measured on the same questions; the best three with two more seeds; the best with an LSTM for the question (as often), without
 the picture, and without the question. Runs lie in --out; what is there already is not trained again, so that it can be
 interrupted. The table goes into checkpoints/README.md.
 """
@@ -125,13 +125,13 @@ def compare(out: Path, epochs: float) -> list[Found]:
     rows = sorted([*again, *rows[BEST:]], key=by, reverse=True)
     best = rows[0].run
     parts = {
-        "LSTM question": "net.question=lstm",
-        "without the picture": "net.blind=true",
-        "without the question": "net.question_blind=true",
+        "LSTM question": ("net.question=lstm", SEEDS),  # a rival
+        "without the picture": ("net.blind=true", 1),
+        "without the question": ("net.question_blind=true", 1),
     }
     return rows + [
-        find(Run(name=f"{best.name}, {name}", changes=(*best.changes, change)), out, epochs)
-        for name, change in parts.items()
+        find(Run(name=f"{best.name}, {name}", changes=(*best.changes, change), seeds=seeds), out, epochs)
+        for name, (change, seeds) in parts.items()
     ]
 
 
