@@ -1,9 +1,9 @@
 """The fusions compared: ``python scripts/fusion_table.py --write``, with the public data sets in ``MMDEMO_DATA``.
 
 Every way to bring question and picture together is trained by the same command on the same rows and cached features,
-and measured on the same questions; the best three with two more seeds; the best with an LSTM for the question (as often), without
-the picture, and without the question. Runs lie in --out; what is there already is not trained again, so that it can be
-interrupted. The table goes into checkpoints/README.md.
+and measured on the same questions; the best three with two more seeds; the best with an LSTM for the question (as
+often), without the picture, and without the question. Runs lie in --out; what is there already is not trained again, so
+that it can be interrupted. The table goes into checkpoints/README.md.
 """
 
 from __future__ import annotations
