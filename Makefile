@@ -26,7 +26,7 @@ demo: setup
 	@$(PY) app.py $(ARGS)
 
 test: $(VENV)/.setup-dev-done
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.setup-dev-done
 	$(PY) -m ruff format --check .

@@ -14,6 +14,12 @@ os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # trainings wait for each other, but not for those of another worker
+    import tempfile
+
+    _cache = tempfile.TemporaryDirectory(prefix="mmdemo-tests-", ignore_cleanup_errors=True)
+    os.environ["MMDEMO_CACHE"] = _cache.name
+
 import ipaddress  # noqa: E402
 import signal  # noqa: E402
 import socket  # noqa: E402

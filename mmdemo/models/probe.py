@@ -153,5 +153,6 @@ def check(model: Model, folder: Path, *, tolerance: float | None = None) -> None
                     f"its probe differs: input {i + 1}, {label!r} was {want[label]:.4f} and is {have[label]:.4f}",
                 )
         best = max(want, key=want.__getitem__, default="")
-        if best not in have and not (loosely and want.get(best, 0.0) <= allowed):
+        turned = best not in have and not (loosely and want.get(best, 0.0) <= allowed)
+        if turned or (loosely and want.keys().isdisjoint(have)):
             raise MmdemoError(f"{folder.name} cannot be loaded", f"its probe differs: input {i + 1} has another answer")

@@ -12,7 +12,7 @@ from mmdemo.data.prepare.public import can_learn
 from mmdemo.models.folder import read_config
 from mmdemo.models.loading import pick_device
 from mmdemo.models.public import adapter, shelf
-from mmdemo.models.public.layout import OPEN_CLIP_CONFIG, Layout, is_public, read_layout
+from mmdemo.models.public.layout import Layout, is_public, read_layout, weights_in
 from mmdemo.models.public.shelf import Known
 from mmdemo.models.registry import default_model
 from mmdemo.studio.settings import Choice, public_place, settings_of
@@ -22,6 +22,7 @@ from mmdemo.train.public_cost import Cost, check_memory, cost_of
 
 if TYPE_CHECKING:
     from mmdemo.studio.preview import Preview
+    from mmdemo.studio.runs.reading import Run
 
 
 def public_bases(task: str) -> tuple[Known, ...]:
@@ -34,19 +35,20 @@ def public_bases(task: str) -> tuple[Known, ...]:
 
 def _learns(folder: Path) -> tuple[str, ...]:
     try:
-        files = [file for name in ("config.json", OPEN_CLIP_CONFIG) if (file := folder / name).exists()]
-        return _read(folder, tuple(file.stat().st_mtime_ns for file in files))
+        files = sorted(file for file in folder.iterdir() if file.suffix in {".json", ".safetensors"})
+        return _read(folder, tuple((file.name, file.stat().st_mtime_ns) for file in files))
     except OSError:
         return ()
 
 
 @lru_cache(maxsize=256)
-def _read(folder: Path, changed: tuple[int, ...]) -> tuple[str, ...]:
+def _read(folder: Path, files: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
     """The tasks that what lies in a folder can be taught."""
     try:
         if not is_public(folder):  # a checkpoint of ours, from a hub
             return (read_config(folder).task,)
         layout = read_layout(folder)
+        weights_in(folder, layout)
     except MmdemoError:
         return ()
     return layout.tasks if can_learn(layout.family) else ()
@@ -76,12 +78,15 @@ def public_base(task: str, base: str) -> PublicBase | None:
     """What stands behind the name of a base; None where that is a model of ours, or is not here.
 
     Raises:
-        MmdemoError: Its files are damaged.
+        MmdemoError: Its files are damaged, or what it was tuned from is not here.
     """
     place = public_place(task, base)
-    found = weights_place(place) if place is not None else None
-    if place is None or found is None:
+    if place is None:
         return None
+    found = weights_place(place, name=base)
+    if found is None:
+        adapter.find_base(place, read_config(place))  # says what is missing, and how it is brought here
+        raise MmdemoError(f"No training can go on from {base}", "what it stands on has gone")
     folder, layout = found
     if folder == place:
         known = next((one for one in shelf.known() if one.id == base), None)
@@ -111,9 +116,24 @@ def check(choice: Choice, preview: Preview | None = None) -> int:
         raise MmdemoError(f"There is no model {choice.base} any more", "", "Choose another one to start from")
     found = public_base(choice.task, choice.base)
     if found is None:
-        if public_place(choice.task, choice.base) is not None:
-            why = "the model that it was tuned from is not on this machine"
-            raise MmdemoError(f"No training can go on from {choice.base}", why, "Bring that here first")
         return 0
-    train = settings_of(choice.task, choice.overrides, choice.base).train
-    return check_memory(found.id, cost(found, choice.task, preview), train, device=pick_device(choice.device))
+    train, device = settings_of(choice.task, choice.overrides, choice.base).train, pick_device(choice.device)
+    try:
+        return check_memory(found.id, cost(found, choice.task, preview), train, device=device)
+    except MmdemoError:
+        if not _taken(device):
+            raise
+        # it will wait for whoever trains there now, and have that memory then
+        return check_memory(found.id, cost(found, choice.task, preview), train, device=device, free=1 << 60)
+
+
+def _taken(device: str) -> bool:
+    """Whether somebody trains there, or waits to."""
+    from mmdemo.studio.runs.reading import ACTIVE, list_runs
+
+    return any(run.state in ACTIVE and device_of(run) == device for run in list_runs())
+
+
+def device_of(run: Run) -> str:
+    """Where a run computes: what it was told, or what that means here."""
+    return pick_device("auto") if run.device in {"", "auto"} else run.device

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -131,7 +132,8 @@ def _of_public(choice: Choice, preview: Preview, base: PublicBase) -> Estimate:
     whole = seconds(passes * epochs, there.get("validation", 0) * (epochs + 1) + there.get("test", 0))
     ratios: list[float] = []
     for run in _done(choice.task, train.tune):
-        if choice.base in (run.start, run.base) and run.device == device and run.seconds > 0:
+        named = (run.start,) if Path(run.start).is_absolute() else (run.start, run.base)
+        if choice.base in named and bases.device_of(run) == device and run.seconds > 0:
             batch = int(str(run.settings.get("batch_size", 1))) * int(str(run.settings.get("accumulate", 1)))
             ratios.append(run.seconds / seconds(run.step * batch, run.step * batch / 8))
     if ratios:

@@ -93,7 +93,7 @@ def settings_of(task: str, overrides: Mapping[str, Value] | None = None, base: s
     config = read_config(config_of(task, place), _written(said))
     if place is not None:
         config = as_before(config, place, set(said))
-        check_settings(config, place)
+        check_settings(config, place, name=base)
     return config
 
 
@@ -199,13 +199,11 @@ def to_toml(choice: Choice) -> str:
     return write_config(dataclasses.replace(config, card=RunConfig().card, evaluate=()))
 
 
-def from_toml(task: str, text: str, base: str = "") -> tuple[dict[str, Value], str]:
+def from_toml(task: str, text: str) -> tuple[dict[str, Value], str]:
     """What a configuration for ``--config`` says otherwise than :func:`settings_of`, as overrides; and the base.
 
-    A setting that it does not name has the value that it would have on the command line.
-
-    Args:
-        base: What to start from where it names nothing.
+    A setting that it does not name has the value that it would have on the command line, where a run starts from the
+    shipped model too if nothing else is named.
 
     Raises:
         MmdemoError: It is not TOML, a setting is unknown or cannot be, or its base is not on this machine.
@@ -218,7 +216,7 @@ def from_toml(task: str, text: str, base: str = "") -> tuple[dict[str, Value], s
         except MmdemoError as error:
             why = error.why.replace(str(file), "it")
             raise MmdemoError(error.what.replace(str(file), "The file"), why, error.try_this) from None
-    base = config.base or base
+    base = config.base or default_model(task)
     if config.base and base_here(base) is None:
         raise MmdemoError("These settings cannot be used", f"they start from {base}, which is not on this machine")
     own = _flat(settings_of(task, base=base))

@@ -25,6 +25,7 @@ from mmdemo.data.prepare import Bases
 from mmdemo.models import checkpoint, hub, registry
 from mmdemo.train import public
 from mmdemo.train.folder import CONFIG, LEARNED, PLAN, read_learned, write_json
+from mmdemo.train.request import whole
 from mmdemo.train.settings import RunConfig, write_config
 
 
@@ -146,7 +147,9 @@ MAY_CHANGE = frozenset({"learning_rate", "epochs", "save_steps", "keep", "patien
 
 def write_plan(plan: Plan, folder: Path, *, data_hash: str, base_hash: str, precision: str) -> None:
     """What the figures depend on: the effective configuration, command, seed, data, code, libraries."""
-    (folder / CONFIG).write_text(write_config(replace(plan.config, base=plan.base_name)), encoding="utf-8")
+    (folder / CONFIG).write_text(
+        write_config(replace(plan.config, base=whole(plan.base_name) if plan.base_name else "")), encoding="utf-8"
+    )
     write_json(
         {
             "task": plan.task,

@@ -44,14 +44,14 @@ def is_public_base(base: Path | None) -> bool:
     return base is not None and builds_on_public(base)
 
 
-def weights_place(base: Path) -> tuple[Path, Layout] | None:
+def weights_place(base: Path, *, name: str = "") -> tuple[Path, Layout] | None:
     """Where the weights lie that such a run reads, and of what kind they are; None where they are not here.
 
     Raises:
         MmdemoError: The files are damaged.
     """
     place = base if is_public(base) else adapter.place_of(base, checkpoint.read_config(base))
-    return None if place is None else (place, read_layout(place))
+    return None if place is None else (place, read_layout(place, name=name or base.name))
 
 
 def as_before(config: RunConfig, base: Path, said: set[str]) -> RunConfig:
@@ -72,23 +72,34 @@ def as_before(config: RunConfig, base: Path, said: set[str]) -> RunConfig:
     return replace(config, train=replace(config.train, **found))
 
 
-def check_settings(config: RunConfig, base: Path) -> None:
+NO_HEAD = frozenset({"coca", "florence"})
+"""Kinds that are decoders to the end: nothing stands on top of them."""
+
+
+def check_settings(config: RunConfig, base: Path, *, name: str = "") -> None:
     """What a run that builds on a public model would be refused for, said before anything is read.
+
+    Args:
+        name: What people call it; default the name of the folder, which is a commit in the hub's cache.
 
     Raises:
         MmdemoError: Settings are given that only networks of ours have, or others than those that the tuned model which
             it goes on from was tuned with.
     """
+    name = name or base.name
     before = None if is_public(base) else checkpoint.read_config(base)
-    family = read_layout(base).family if before is None else str(before.net[FAMILY])
+    found = weights_place(base, name=name)  # which may be damaged: then nothing else counts
+    family = found[1].family if before is None and found else str(before and before.net[FAMILY])
     if config.net:
         raise MmdemoError(
-            f"net.{next(iter(config.net))} cannot be set here", f"the network is that of {base.name}", "Leave it out"
+            f"net.{next(iter(config.net))} cannot be set here", f"the network is that of {name}", "Leave it out"
         )
+    if family in NO_HEAD and config.train.tune == "head":
+        raise MmdemoError("train.tune=head leaves nothing to train", f"{name} has no head of its own", "Use lora")
     chosen_options(config.data, **options_of(family))
     check_rewards(config)
     if before is not None:
-        _check_kept(before.settings, config.train, base.name)
+        _check_kept(before.settings, config.train, name)
 
 
 def check_rewards(config: RunConfig) -> None:

@@ -36,9 +36,9 @@ HEARD = 4.0
 PROGRAM = 1_200_000_000
 """Bytes of a run on a model of next to nothing: Python, torch, transformers, peft."""
 
-COPIES = 3
-"""Of its weights in fp32 at the end: the network that was trained, and the finished model beside it, which is loaded to
-repeat its probe, with what it is read from."""
+COPIES = 2
+"""Of its weights in fp32 at the end: the finished model, which is loaded to take its probe when the network that was
+trained has gone, with what it is read from."""
 
 KEPT = 4.5
 """Bytes that the way back keeps for each number that goes into a layer or comes out of it: fp32, and what lies between

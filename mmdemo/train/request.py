@@ -17,6 +17,12 @@ def out_folder(name: str) -> Path:
     return path if len(path.parts) > 1 or path.is_absolute() else checkpoints_root() / name
 
 
+def whole(path: Path | str) -> str:
+    """A path that means the same from whatever folder; a name under checkpoints/ and a hub id stay as they are."""
+    there = Path(path).expanduser()
+    return str(there.absolute()) if there.exists() else str(path)
+
+
 def words_of(
     task: str,
     data: Sequence[Path],
@@ -32,17 +38,12 @@ def words_of(
     device: str = "auto",
 ) -> tuple[str, ...]:
     """What follows ``python -m mmdemo train``, with whole paths: it means the same from whatever folder."""
-
-    def place(path: Path | str) -> str:
-        there = Path(path).expanduser()
-        return str(there.absolute()) if there.exists() else str(path)  # a name under checkpoints/, or a hub id
-
     words = [task]
     for folder in data:
         words += ["--data", str(folder.absolute())]
     words += ["--out", str(out_folder(out).absolute())]
     for name, path in (("--config", config), ("--base", base), ("--teacher", teacher), ("--folds", folds)):
-        words += [name, place(path)] if path is not None else []
+        words += [name, whole(path)] if path is not None else []
     for override in overrides:
         words += ["--set", override]
     words += ["--fold", str(fold)] if fold is not None else []

@@ -53,7 +53,7 @@ def _compare_with_base(page: Page, studio: Studio, *, button: gr.Button, compari
         if run is None or run.task not in TASKS:
             return [gr.skip()] * 7
         found = model_ids(page.engines.default, run.task)
-        base = next((one for one in (run.base, run.start) if one in found), default_model(run.task))
+        base = next((one for one in (run.start, run.base) if one in found), default_model(run.task))
         models = [gr.Dropdown(choices=found, value=value) for value in (base, name)]
         # what was measured on before was for other models
         data = compare.data_update(run.task, (base, name), (None, None), language_in(request))

@@ -86,7 +86,7 @@ def test_from_the_list_to_a_model_that_is_compared(place: Path, capsys: pytest.C
 
     away = known.folder + "-away"
     Path(known.folder).rename(away)
-    with pytest.raises(MmdemoError, match="No training can go on from mine: the model that it was tuned from"):
+    with pytest.raises(MmdemoError, match="mine cannot be loaded: it stands on the folder tiny-blip of a public model"):
         bases.check(replace(choice, base="mine", overrides={}))
     Path(away).rename(known.folder)
 

@@ -9,6 +9,7 @@ from mmdemo.core.config import CLASSES, FAMILY, CardText, CheckpointConfig
 from mmdemo.data.prepare.bases import Public, Sources
 from mmdemo.data.read import Example
 from mmdemo.models.public.merging import read_tuned
+from mmdemo.models.public.opening import NOT_STATED
 
 ON_TOP = "; the data's own terms come on top"
 
@@ -25,13 +26,14 @@ def config_of(
     card, base = public.model.card, public.base
     merged = read_tuned(base.folder, name=base.id)  # which was tuned before, and came of a base of its own
     licence = merged.licence if merged and merged.licence else card.licence
+    under = "whose licence is not stated" if licence == NOT_STATED else f"under {licence}"
     start = base.named if public.before is None else f"{public.folder and public.folder.name} ({base.named})"
     return CheckpointConfig(
         task=card.task,
         calibration=public.model.config.calibration,
         card=CardText(
             summary=f"Tuned with mmdemo for {card.task} on {sources.train.name}, starting from {start}.",
-            licence=licence if licence.endswith(ON_TOP) else f"starts from weights under {licence}{ON_TOP}",
+            licence=licence if licence.endswith(ON_TOP) else f"starts from weights {under}{ON_TOP}",
             data=(sources.train.name,),
             bases=(
                 *(merged.bases if merged else ()),

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -124,6 +125,18 @@ class CocaModel(PublicModel):
             *_, found = self._steps(request, picture.unsqueeze(0))
             results.append(self._result(request, found))
         return results
+
+    def beginnings(self, requests: Sequence[Request]) -> list[dict[str, float]]:
+        """For each request the likeliest beginnings of a caption, two tokens as numbers → probability."""
+        self._in_use()
+        found: list[dict[str, float]] = []
+        for request in requests:
+            asked = of_type(request, CaptionRequest)
+            with torch.inference_mode():
+                steps = self._steps(asked, self._pictures([asked.picture]))
+                under_way = list(islice(steps, 2))[-1]
+            found.append({" ".join(map(str, h.words)): math.exp(h.log_probability) for h in under_way})
+        return found
 
     def stream(self, request: Request) -> Iterator[Result]:
         """The best caption so far after every token; the last result is that of :meth:`predict`."""

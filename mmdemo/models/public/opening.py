@@ -42,6 +42,9 @@ _CLASSES: Mapping[str, str] = {
 _transcribers: WeakValueDictionary[tuple[str, str], Transcriber] = WeakValueDictionary()
 """By folder and device: one for all models that write with it, as long as there are any."""
 
+NOT_STATED = "not stated"
+"""The licence of a model whose makers name none."""
+
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -99,7 +102,7 @@ def read_public_card(folder: Path, task: str, layout: Layout, *, name: str) -> C
     front = front_matter(text)
     revision = revision_of(folder)
     summary = entry.good_at if entry else f"{layout.architecture} of {layout.library}, a public model."
-    licence = entry.licence if entry else front.get("license", "") or "not stated"
+    licence = entry.licence if entry else front.get("license", "") or NOT_STATED
     limits: tuple[str, ...] = ("Made by others: read what they say of it before you rely on it.",)
     if entry is None or not entry.calibrated:
         limits = (*limits, "Its scores are its own probabilities; nobody has fitted them to how often it is right.")

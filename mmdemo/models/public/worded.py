@@ -20,7 +20,7 @@ from mmdemo.models.public.generating import Listener, Manner, Said
 from mmdemo.models.ready import of_type
 
 BEGINNINGS = 4
-"""Of an answer, two tokens long, by which a network is known (the first is the same for all in some architectures)."""
+"""Of an answer, two or three tokens long, by which a network is known."""
 
 BATCH = 16
 """Requests that a network answers at once, at most."""
@@ -101,7 +101,9 @@ class WordedModel(PublicModel):
         with torch.inference_mode(), self._turn:
             for request in requests:  # one by one, so that no padding plays a part
                 self._in_use()
-                (said,) = self._say([request], Manner(beams=BEGINNINGS, tokens=2), Listener())
+                # some architectures begin with a token that says nothing, and are made to end with the last there is
+                least = self._manner(request).least
+                (said,) = self._say([request], Manner(beams=BEGINNINGS, tokens=least + 1, least=least), Listener())
                 found.append({" ".join(map(str, one.tokens)): math.exp(sum(one.chances)) for one in said})
         return found
 

