@@ -37,9 +37,9 @@ PROGRAM = 1_200_000_000
 """Bytes of a run on a model of next to nothing: Python, torch, transformers, peft."""
 
 COPIES = 2.5
-"""Of its weights in fp32 at the end, when the finished model is loaded to take its probe: with what it is read from, and
-what the system has not taken back of the trained one. Measured: BLIP of 362 million weights, a batch of 1 small picture,
-3.4 GB in all, 0.9 of it files mapped; CLIP of 151 million, 8 pictures, 3.3 and 0.6."""
+"""Of its weights in fp32 at the end, when the finished model is loaded to take its probe: with what it is read from,
+and what the system has not taken back of the trained one. Measured: BLIP of 362 million weights, a batch of 1 small
+picture, 3.4 GB in all, 0.9 of it files mapped; CLIP of 151 million, 8 pictures, 3.3 and 0.6."""
 
 KEPT = 4.5
 """Bytes that the way back keeps for each number that goes into a layer or comes out of it: fp32, and what lies between
