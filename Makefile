@@ -25,8 +25,14 @@ setup: $(VENV)/.setup-done
 demo: setup
 	@$(PY) app.py $(ARGS)
 
+# files side by side; a page that is watched in a browser has the machine to itself
 test: $(VENV)/.setup-dev-done
-	@$(PY) -m pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
+ifeq ($(strip $(ARGS)),)
+	@$(PY) -m pytest -n logical --maxprocesses 4 --dist loadfile --ignore tests/browser
+	@$(PY) -m pytest tests/browser
+else
+	@$(PY) -m pytest $(ARGS)
+endif
 
 lint: $(VENV)/.setup-dev-done
 	$(PY) -m ruff format --check .

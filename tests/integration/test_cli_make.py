@@ -66,7 +66,12 @@ def test_demo_installs_the_page_only_and_starts_it(checkout: Path) -> None:
 def test_test_installs_both(checkout: Path) -> None:
     assert _make("test", cwd=checkout).returncode == 0
     assert any("-r requirements.txt -r requirements-dev.txt" in line for line in _log(checkout))
-    assert _log(checkout)[-1] == "-m pytest"
+    *_, side_by_side, alone = _log(checkout)
+    assert side_by_side.startswith("-m pytest -n logical")
+    assert side_by_side.endswith("--ignore tests/browser")
+    assert alone == "-m pytest tests/browser"  # the two are all of them
+    assert _make("test", "ARGS=-k some", cwd=checkout).returncode == 0
+    assert _log(checkout)[-1] == "-m pytest -k some"
 
 
 def test_virtual_environment_is_made(checkout: Path) -> None:
