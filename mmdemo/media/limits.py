@@ -47,6 +47,9 @@ MAX_QUESTION_CHARS = 300
 MAX_LABELS = 5_000
 """Labels of one request."""
 
+MAX_LABELS_PUBLIC = 200
+"""Labels of one request of a stranger: the text encoder reads four prompts for each that it has not seen before."""
+
 MAX_LABEL_CHARS = 200
 """Characters of one label."""
 

@@ -53,12 +53,13 @@ def clean_question(question: str | None) -> str:
     return text
 
 
-def parse_labels(labels: str | Sequence[str] | None) -> tuple[str, ...]:
+def parse_labels(labels: str | Sequence[str] | None, *, most: int = MAX_LABELS) -> tuple[str, ...]:
     """Split and check a list of labels.
 
     Args:
         labels: One string with labels between commas or line ends (separators at the very end are fine),
             or a sequence that holds one label per item, where commas are part of the label.
+        most: How many there may be.
 
     Returns:
         The labels in their order, unique apart from upper and lower case. Markup stays what it is: plain text.
@@ -80,10 +81,8 @@ def parse_labels(labels: str | Sequence[str] | None) -> tuple[str, ...]:
         parts = [plain(part) for part in labels]
     if not any(parts):
         raise _no_labels()
-    if len(parts) > MAX_LABELS:
-        raise MmdemoError(
-            "There are too many labels", f"{len(parts)} were given and the limit is {MAX_LABELS}", "Give fewer"
-        )
+    if len(parts) > most:
+        raise MmdemoError("There are too many labels", f"{len(parts)} were given and the limit is {most}", "Give fewer")
     _refuse_empty(parts)
     _refuse_long(parts)
     _refuse_duplicates(parts)

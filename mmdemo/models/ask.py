@@ -23,6 +23,8 @@ ALTERNATIVES = 4
 class AskModel(ReadyModel):
     """Fusion network over a shared picture trunk and, unless it reads words itself, a shared text encoder."""
 
+    in_pieces = True
+
     def __init__(
         self,
         card: Card,

@@ -10,10 +10,11 @@ from dataclasses import replace
 import torch
 
 from mmdemo.core.config import CheckpointConfig
+from mmdemo.core.turns import pause
 from mmdemo.core.types import CaptionRequest, CaptionResult, Card, HeatMap, Request, Result, Scored
 from mmdemo.models.pictures import PictureEncoder
 from mmdemo.models.ready import ReadyModel, of_type, scaled
-from mmdemo.nets.decoder import SPECIAL, START, CaptionDecoder, Hypothesis, beam_steps
+from mmdemo.nets.decoder import SPECIAL, START, CaptionDecoder, Hypothesis, beam_steps, beams_together
 from mmdemo.tasks.caption import decode
 
 LEAST_BEAMS = 3
@@ -23,6 +24,7 @@ LEAST_BEAMS = 3
 class CaptionModel(ReadyModel):
     """Decoder over a shared picture trunk."""
 
+    in_pieces = True
     streaming = True
 
     def __init__(
@@ -34,14 +36,16 @@ class CaptionModel(ReadyModel):
 
     def _steps(self, request: CaptionRequest) -> Iterator[list[Hypothesis]]:
         grid = self.pictures.encode([request.picture])[0].grid
-        return beam_steps(
+        for found in beam_steps(
             self.net,
             self.net.memory(grid.unsqueeze(0)),
             beams=max(request.n, LEAST_BEAMS),
             longest=request.max_words,
             temperature=self.config.calibration.temperature,
             no_repeat=2,
-        )
+        ):
+            yield found
+            pause()
 
     def _result(self, request: CaptionRequest, found: Sequence[Hypothesis]) -> CaptionResult:
         said = [
@@ -59,12 +63,20 @@ class CaptionModel(ReadyModel):
         )
 
     def _answer(self, requests: Sequence[CaptionRequest]) -> list[Result]:
-        self.pictures.encode([r.picture for r in requests])  # as one batch; what follows finds them there
-        results: list[Result] = []
-        for request in requests:
-            *_, found = self._steps(request)
-            results.append(self._result(request, found))
-        return results
+        if len(requests) == 1:  # exactly what a stream says
+            *_, alone = self._steps(requests[0])
+            return [self._result(requests[0], alone)]
+        grids = torch.stack([seen.grid for seen in self.pictures.encode([r.picture for r in requests])])
+        found = beams_together(
+            self.net,
+            self.net.memory(grids),
+            beams=[max(request.n, LEAST_BEAMS) for request in requests],
+            longest=[request.max_words for request in requests],
+            temperature=self.config.calibration.temperature,
+            no_repeat=2,
+            between=pause,
+        )
+        return [self._result(request, said) for request, said in zip(requests, found, strict=True)]
 
     def stream(self, request: Request) -> Iterator[Result]:
         """The best caption so far after every word; the last result is that of :meth:`predict`."""

@@ -61,6 +61,8 @@ class ClassifyModel(ReadyModel):
     (tasks.classify.ClassifyTask.conclude); every other label means what its words say.
     """
 
+    in_pieces = True
+
     def __init__(
         self,
         card: Card,

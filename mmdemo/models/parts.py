@@ -21,6 +21,7 @@ from torch import Tensor
 
 from mmdemo.core.config import TUNED_TRUNK, CardText, CheckpointConfig, Part, from_mapping
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.turns import pause
 from mmdemo.models import checkpoint
 from mmdemo.nets.speech import EmotionNet, SpeechConfig, SpeechEncoder
 from mmdemo.nets.text import TextConfig, TextEncoder, pad_tokens
@@ -28,7 +29,10 @@ from mmdemo.nets.vision import STEM_BLOCKS, PictureTrunk, VisionConfig
 from mmdemo.tasks.speech import encoder
 
 TEXT_BATCH = 256
-"""Texts per forward pass of the text encoder."""
+"""Texts per forward pass of the text encoder, where whole data sets are read."""
+
+TEXT_PIECE = 16
+"""Texts per forward pass while others may wait: some hundredths of a second on a CPU."""
 
 
 class VisionPart:
@@ -103,23 +107,27 @@ class TextPart:
 
     def vectors(self, texts: list[str]) -> NDArray[np.float32]:
         """Unit sentence vectors (N, E), each text encoded once while there is room to keep it."""
+        wanted = sorted(set(texts), key=len)
         with self._lock:
-            new = sorted({t for t in texts if t not in self._kept}, key=len)
+            found = {text: self._kept[text] for text in wanted if text in self._kept}
+        new = [text for text in wanted if text not in found]
+        found.update(zip(new, self.encoded(new, batch=TEXT_PIECE), strict=True))  # others are not kept waiting
+        with self._lock:
             if len(self._kept) + len(new) > self.KEEP:
                 self._kept.clear()
-                new = sorted(set(texts), key=len)
-            self._kept.update(zip(new, self.encoded(new), strict=True))
-            width = self.encoder.config.width
-            return np.stack([self._kept[t] for t in texts]) if texts else np.zeros((0, width), np.float32)
+            self._kept.update((text, found[text]) for text in new)
+        width = self.encoder.config.width
+        return np.stack([found[t] for t in texts]) if texts else np.zeros((0, width), np.float32)
 
-    def encoded(self, texts: list[str]) -> NDArray[np.float32]:
+    def encoded(self, texts: list[str], *, batch: int = TEXT_BATCH) -> NDArray[np.float32]:
         """As :meth:`vectors`, keeping nothing: for whole data sets, and under a precision that serving does not use.
 
         Little is padded where texts of like length stand together.
         """
         found = [np.zeros((0, self.encoder.config.width), np.float32)]
-        for start in range(0, len(texts), TEXT_BATCH):
-            tokens, mask = (t.to(self.device) for t in pad_tokens(self.tokens(texts[start : start + TEXT_BATCH])))
+        for start in range(0, len(texts), batch):
+            pause()
+            tokens, mask = (t.to(self.device) for t in pad_tokens(self.tokens(texts[start : start + batch])))
             with torch.inference_mode():
                 found.append(self.encoder.pooled(tokens, mask).float().cpu().numpy())
         return np.concatenate(found)

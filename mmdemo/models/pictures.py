@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mmdemo.core.turns import pause
 from mmdemo.core.types import Picture
 from mmdemo.models.parts import VisionPart
 from mmdemo.nets.vision import pool
@@ -23,7 +24,10 @@ KEPT_PICTURES = 256
 """Grids that are kept; one takes 0.3 MB."""
 
 BATCH = 16
-"""Pictures per forward pass; more does not help on a CPU and costs memory."""
+"""Pictures per forward pass on an accelerator."""
+
+BATCH_CPU = 2
+"""Pictures per forward pass on a CPU: more take longer each, as what they need does not fit its caches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,10 @@ class PictureEncoder:
             found = {p.key: self._kept[p.key] for p in pictures if p.key in self._kept}
         new = list({p.key: p for p in pictures if p.key not in found}.values())
         trunk, device = self.vision.trunk, self.vision.device
-        for start in range(0, len(new), BATCH):
-            some = new[start : start + BATCH]
+        batch = BATCH_CPU if device == "cpu" else BATCH
+        for start in range(0, len(new), batch):
+            pause()
+            some = new[start : start + batch]
             pixels = normalized([square(p.pixels, trunk.config.side) for p in some]).to(device)
             with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16, enabled=device != "cpu"):
                 grid = trunk(pixels).float()  # (B, D, G, G)

@@ -15,11 +15,15 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from mmdemo.core.config import CheckpointConfig
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.turns import COMPUTE, pause
 from mmdemo.core.types import Card, HeatMap, Request, Result
 from mmdemo.models.parts import TextPart
 from mmdemo.models.pictures import PictureEncoder
 
 T = TypeVar("T")
+
+COMPUTE.cores = torch.get_num_threads()  # OMP_NUM_THREADS may say fewer than the machine has
+COMPUTE.use_threads = torch.set_num_threads
 
 
 def of_type(value: object, kind: type[T]) -> T:
@@ -38,6 +42,10 @@ class ReadyModel(ABC):
 
     streaming: ClassVar[bool] = False
     """Whether :meth:`stream` says more than once; where it does not, requests are better answered in batches."""
+
+    in_pieces: ClassVar[bool] = False
+    """Whether it calls :func:`mmdemo.core.turns.pause` wherever it has worked for some hundredths of a second, and may
+    be called from another thread meanwhile."""
 
     def __init__(self, card: Card, config: CheckpointConfig, *, device: str) -> None:
         self._card, self.config, self.device = card, config, device
@@ -125,6 +133,7 @@ def cam(grid: Tensor, score: Callable[[Tensor], Tensor]) -> list[np.ndarray[Any,
         scores = score(x)
         maps = []
         for k in range(len(scores)):
+            pause()
             (gradient,) = torch.autograd.grad(scores[k], x, retain_graph=k + 1 < len(scores))
             maps.append(scaled((gradient * x.detach()).sum(dim=1)[0].clamp(min=0)))
     return maps

@@ -12,16 +12,23 @@ import torch
 from numpy.typing import NDArray
 
 from mmdemo.core.config import CheckpointConfig
+from mmdemo.core.turns import pause
 from mmdemo.core.types import Card, HeatMap, Request, Result, SentimentRequest, SentimentResult
 from mmdemo.models.ready import ReadyModel, of_type
 from mmdemo.models.spoken import Plan, over_time, padded, put_together
 from mmdemo.nets.speech import TOKEN_SECONDS, EmotionNet
 
 BATCH = 16
+"""Windows per forward pass on an accelerator."""
+
+BATCH_CPU = 2
+"""Windows per forward pass on a CPU: more take longer each."""
 
 
 class SentimentModel(ReadyModel):
     """Emotion network over windows of speech; a longer clip is the mean of its windows that hold speech."""
+
+    in_pieces = True
 
     def __init__(self, card: Card, config: CheckpointConfig, net: EmotionNet, *, device: str) -> None:
         super().__init__(card, config, device=device)
@@ -31,8 +38,10 @@ class SentimentModel(ReadyModel):
         """Calibrated probabilities (N, K) of prepared clips (S,) each."""
         found = [np.zeros((0, len(self.config.labels)))]
         order = sorted(range(len(clips)), key=lambda i: len(clips[i]))  # alike lengths together: little padding
-        for start in range(0, len(order), BATCH):
-            some = [clips[i] for i in order[start : start + BATCH]]
+        batch = BATCH_CPU if self.device == "cpu" else BATCH
+        for start in range(0, len(order), batch):
+            pause()
+            some = [clips[i] for i in order[start : start + batch]]
             samples, lengths = padded(some)
             with torch.inference_mode():
                 logits = self.net(samples.to(self.device), lengths.to(self.device)).logits.double()

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mmdemo.core.turns import pause
 from mmdemo.core.types import SAMPLE_RATE, VALENCE, HeatMap, Scored, Segment, SentimentResult, Sound
 from mmdemo.media.speech import prepare_speech, trim, what_is_heard, windows
 from mmdemo.models.ready import scaled
@@ -47,6 +48,7 @@ class Plan:
         self.spoken: list[Samples] = []
         self.offsets: list[float] = []
         for start, end in self.bounds:
+            pause()
             part = sound.samples[int(start * SAMPLE_RATE) : max(int(end * SAMPLE_RATE), 1)]
             heard = self.whole if len(self.bounds) == 1 or self.whole is not None else what_is_heard(part)
             self.nothing.append(heard)
@@ -146,6 +148,7 @@ def over_time(
         if nothing is not None:
             continue
         clip, offset = next(spoken)
+        pause()
         for moment, share in decided(clip):
             second = start + offset + moment
             bars[min(int(second / max(sound.seconds, 1e-6) * BARS), BARS - 1)] += max(share, 0.0)

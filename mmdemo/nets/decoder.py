@@ -6,7 +6,7 @@ beams.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -161,29 +161,115 @@ def beam_steps(
     decoder: CaptionDecoder, memory: Keys, *, beams: int, longest: int, temperature: float, no_repeat: int
 ) -> Iterator[list[Hypothesis]]:
     """As :func:`beam_search`, yielding the live hypotheses after every word and the finished ones at the end."""
-    device = decoder.bias.device
-    longest = min(longest, decoder.config.positions - 1)
-    live = [Hypothesis((), 0.0, False)]
-    done: list[Hypothesis] = []
-    words = torch.full((1, 1), START, device=device)
+    search = _Search(beams, min(longest, decoder.config.positions - 1), no_repeat)
+    words = torch.full((1, 1), START, device=decoder.bias.device)
     past: Keys | None = None
     wide = memory
-    for at in range(longest + 1):
+    for at in range(search.longest + 1):
         logits, past = decoder.step(words, at, wide, past)
-        log_p = F.log_softmax(logits.float() / temperature, dim=1)  # (K, V)
-        log_p[:, [START, UNKNOWN, PAD]] = -torch.inf
-        if at == longest:
-            ends = log_p[:, END].tolist()
-            done += [Hypothesis(h.words, h.log_probability + p, True) for h, p in zip(live, ends, strict=True)]
+        rows = search.advance(F.log_softmax(logits.float() / temperature, dim=1), at)
+        if not rows:
             break
-        for row, hypothesis in enumerate(live):
-            for word in _blocked(hypothesis.words, no_repeat):
+        yield search.live
+        chosen = torch.tensor(rows, device=words.device)
+        past = [(k[chosen], v[chosen]) for k, v in past]
+        words = torch.tensor([[h.words[-1]] for h in search.live], device=words.device)
+        wide = [(k.expand(len(rows), -1, -1, -1), v.expand(len(rows), -1, -1, -1)) for k, v in memory]
+    yield search.best()
+
+
+def beams_together(
+    decoder: CaptionDecoder,
+    memory: Keys,
+    *,
+    beams: Sequence[int],
+    longest: Sequence[int],
+    temperature: float,
+    no_repeat: int,
+    between: Callable[[], None],
+) -> list[list[Hypothesis]]:
+    """As :func:`beam_search` for B pictures, all words of one position in one pass: far faster than one by one.
+
+    Args:
+        memory: Keys for B pictures.
+        beams, longest: For each picture.
+        between: Called before every position.
+    """
+    device = decoder.bias.device
+    searches = [
+        _Search(wanted, min(most, decoder.config.positions - 1), no_repeat)
+        for wanted, most in zip(beams, longest, strict=True)
+    ]
+    open_ = list(range(len(searches)))  # pictures that still grow
+    words = torch.full((len(searches), 1), START, device=device)
+    owners, wide = list(open_), memory  # the picture of each row, and its keys
+    past: Keys | None = None
+    at = 0
+    while open_:
+        between()
+        logits, past = decoder.step(words, at, wide, past)
+        log_p = F.log_softmax(logits.float() / temperature, dim=1)
+        chosen: list[int] = []
+        kept: list[int] = []
+        first = 0
+        for picture in open_:
+            search = searches[picture]
+            count = len(search.live)
+            rows = search.advance(log_p[first : first + count], at)
+            chosen += [first + row for row in rows]
+            kept += [picture] * len(rows)
+            first += count
+        if not kept:
+            break
+        place = torch.tensor(chosen, device=device)
+        past = [(k[place], v[place]) for k, v in past]
+        if kept != owners:
+            owners, of = kept, torch.tensor(kept, device=device)
+            wide = [(k[of], v[of]) for k, v in memory]
+        open_ = list(dict.fromkeys(kept))
+        words = torch.tensor([[h.words[-1]] for i in open_ for h in searches[i].live], device=device)
+        at += 1
+    return [search.best() for search in searches]
+
+
+class _Search:
+    """The hypotheses about one picture.
+
+    Attributes:
+        live: Those that still grow, best first, in the order of the network's rows.
+        longest: Most words.
+    """
+
+    def __init__(self, beams: int, longest: int, no_repeat: int) -> None:
+        self.beams, self.longest, self.no_repeat = beams, longest, no_repeat
+        self.live = [Hypothesis((), 0.0, False)]
+        self.done: list[Hypothesis] = []
+
+    def best(self) -> list[Hypothesis]:
+        """The finished ones, best first."""
+        return sorted(self.done, key=lambda h: h.score, reverse=True)[: self.beams]
+
+    def advance(self, log_p: Tensor, at: int) -> list[int]:
+        """Grow by one word: log-probabilities (K, V) of K live hypotheses, which are changed.
+
+        Returns:
+            The row that each of the new live ones came from; none where the search is over.
+        """
+        log_p[:, [START, UNKNOWN, PAD]] = -torch.inf
+        if at == self.longest:
+            ends = log_p[:, END].tolist()
+            self.done += [
+                Hypothesis(h.words, h.log_probability + p, True) for h, p in zip(self.live, ends, strict=True)
+            ]
+            return []
+        for row, hypothesis in enumerate(self.live):
+            for word in _blocked(hypothesis.words, self.no_repeat):
                 log_p[row, word] = -torch.inf
         if at == 0:
             log_p[:, END] = -torch.inf  # an empty caption says nothing
-        so_far = torch.tensor([h.log_probability for h in live], device=device)
+        so_far = torch.tensor([h.log_probability for h in self.live], device=log_p.device)
         totals = (so_far[:, None] + log_p).flatten()  # (K * V,)
-        best = totals.topk(min(2 * beams, len(totals)))  # enough even where every beam could end
+        best = totals.topk(min(2 * self.beams, len(totals)))  # enough even where every beam could end
         grown: list[Hypothesis] = []
         rows: list[int] = []
         for total, index in zip(best.values.tolist(), best.indices.tolist(), strict=True):
@@ -191,23 +277,16 @@ def beam_steps(
             if total == -float("inf"):
                 continue
             if word == END:
-                done.append(Hypothesis(live[row].words, total, True))
-            elif len(grown) < beams:
-                grown.append(Hypothesis((*live[row].words, word), total, False))
+                self.done.append(Hypothesis(self.live[row].words, total, True))
+            elif len(grown) < self.beams:
+                grown.append(Hypothesis((*self.live[row].words, word), total, False))
                 rows.append(row)
-        live = grown
-        if not live:
-            break
-        if len(done) >= beams:
-            worst = sorted((h.score for h in done), reverse=True)[beams - 1]
-            if worst >= max(h.log_probability for h in live) / (longest + 1):
-                break  # no live hypothesis can get among the best any more
-        yield live
-        chosen = torch.tensor(rows, device=device)
-        past = [(k[chosen], v[chosen]) for k, v in past]
-        words = torch.tensor([[h.words[-1]] for h in live], device=device)
-        wide = [(k.expand(len(live), -1, -1, -1), v.expand(len(live), -1, -1, -1)) for k, v in memory]
-    yield sorted(done, key=lambda h: h.score, reverse=True)[:beams]
+        self.live = grown
+        if len(self.done) >= self.beams and grown:
+            worst = sorted((h.score for h in self.done), reverse=True)[self.beams - 1]
+            if worst >= max(h.log_probability for h in grown) / (self.longest + 1):
+                return []  # no live hypothesis can get among the best any more
+        return rows
 
 
 def sample(decoder: CaptionDecoder, memory: Keys, *, longest: int, greedy: bool = False) -> Tensor:

@@ -7,7 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from typing import Generic, TypeVar
+
+from mmdemo.core.turns import Turn
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -30,6 +33,7 @@ class Batcher(Generic[Q, A]):
         max_batch: Requests answered at once, 1 or more.
         wait: Seconds that the first request waits for company.
         name: Of the thread, for people who look at a stack dump.
+        turn: What has to be held to answer; whoever comes while it is waited for is answered in the same batch.
     """
 
     def __init__(
@@ -39,12 +43,14 @@ class Batcher(Generic[Q, A]):
         max_batch: int = MAX_BATCH,
         wait: float = WAIT,
         name: str = "batcher",
+        turn: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         if max_batch < 1 or wait < 0:
             raise ValueError(f"max_batch {max_batch} must be at least 1 and wait {wait} not negative")
         self._answer = answer
         self._max_batch = max_batch
         self._wait = wait
+        self._turn = turn
         self._queue: queue.SimpleQueue[tuple[Q, Future[A]] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._closed = False
@@ -76,13 +82,21 @@ class Batcher(Generic[Q, A]):
     def _work(self) -> None:
         ending = False
         while not ending:
-            batch, ending = self._collect()
+            batch: list[tuple[Q, Future[A]]] = []
+            ending = self._collect(batch)
             if batch:
-                self._run(batch)
+                with self._turn() as turn:
+                    ending = ending or self._collect(batch, deadline=0.0)
+                    if isinstance(turn, Turn):
+                        turn.requests = len(batch)
+                    self._run(batch)
 
-    def _collect(self) -> tuple[list[tuple[Q, Future[A]]], bool]:
-        batch: list[tuple[Q, Future[A]]] = []
-        deadline: float | None = None
+    def _collect(self, batch: list[tuple[Q, Future[A]]], *, deadline: float | None = None) -> bool:
+        """Add what is queued, or arrives before the deadline (one of its own where none is given), to the batch.
+
+        Returns:
+            Whether nothing will come any more.
+        """
         while len(batch) < self._max_batch:
             try:
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -90,13 +104,13 @@ class Batcher(Generic[Q, A]):
             except queue.Empty:
                 break
             if item is None:
-                return batch, True
+                return True
             if not item[1].set_running_or_notify_cancel():
                 continue  # the caller has gone away
             batch.append(item)
             if deadline is None:
                 deadline = time.monotonic() + self._wait
-        return batch, False
+        return False
 
     def _run(self, batch: list[tuple[Q, Future[A]]]) -> None:
         try:

@@ -31,6 +31,7 @@ from mmdemo.core.types import (
     SentimentRequest,
     SentimentResult,
 )
+from mmdemo.media.limits import MAX_LABELS, MAX_LABELS_PUBLIC
 from mmdemo.models import registry
 from mmdemo.models.folder import read_config
 from mmdemo.models.public import shelf
@@ -88,6 +89,7 @@ class Engine:
         self.device = device
         self.public = public
         self.max_models, self.max_bytes = max_models, max_bytes
+        self.max_labels = MAX_LABELS_PUBLIC if public else MAX_LABELS
         self._lister = lister or (registry.list_own if public else models.list_models)
         self._default = default or models.default_model
         self._pool = ModelPool(
@@ -196,7 +198,7 @@ class Engine:
             answer = self._answers.get(key)
             if answer is None:
                 with translated(wanted):
-                    answer = served.batcher.submit(request).result()
+                    answer = served.answer(request)
                 self._answers.put(key, answer)
             self._given.put(_given_key(task, request, answer), served.version)
         return _present(answer, request, started)
@@ -216,10 +218,10 @@ class Engine:
                 yield _present(answer, request, started)
                 return
             with translated(wanted):
-                steps = served.model.stream(request)
+                steps, turn = served.model.stream(request), served.turn()
                 while True:
                     # held for one step only, so that a slow reader does not stop everyone else
-                    with served.lock:
+                    with turn:
                         step = next(steps, None)
                     if step is None:
                         break
@@ -243,7 +245,7 @@ class Engine:
         if model is None:
             model = self._pool.asked_by(task, result.model)
         wanted = self._checked(task, request, model)
-        with self._pool.use(task, wanted) as served, translated(wanted), served.lock:
+        with self._pool.use(task, wanted) as served, translated(wanted), served.turn():
             if given is not None and given != served.version:
                 raise MmdemoError(
                     "This answer can no longer be explained",

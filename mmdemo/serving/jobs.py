@@ -28,7 +28,7 @@ from mmdemo.core.types import (
 )
 from mmdemo.media.audio import SoundSource, load_sound
 from mmdemo.media.image import PictureSource, load_picture
-from mmdemo.media.limits import MAX_CAPTION_WORDS, MAX_CAPTIONS, MIN_CAPTION_WORDS
+from mmdemo.media.limits import MAX_CAPTION_WORDS, MAX_CAPTIONS, MAX_LABELS, MIN_CAPTION_WORDS
 from mmdemo.media.text import check_template, clean_question, parse_labels
 from mmdemo.serving.engine import Engine
 
@@ -89,7 +89,8 @@ def classify(
 
     Args:
         image: As in :func:`ask`.
-        labels: One string with commas or line ends between labels, or one label per item; up to 5,000. None at all
+        labels: One string with commas or line ends between labels, or one label per item; up to 5,000,
+            of strangers 200. None at all
             for a model that was tuned on classes of its own: those.
         template: A prompt with ``{}`` for the label; default the model's own prompts.
         model, engine: As in :func:`ask`.
@@ -115,7 +116,7 @@ def labels_or_classes(
         learned = (engine or default_engine()).classes(model or None)
         if learned:
             return parse_labels(learned)
-    return parse_labels(labels)
+    return parse_labels(labels, most=MAX_LABELS if engine is None else engine.max_labels)
 
 
 def caption(

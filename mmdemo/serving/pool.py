@@ -6,16 +6,18 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.memory import trim
+from mmdemo.core.turns import COMPUTE
 from mmdemo.core.types import Model, Request, Result
 from mmdemo.serving.batching import Batcher
+from mmdemo.serving.length import takes_long
 from mmdemo.serving.memory import resident_bytes
 from mmdemo.serving.versions import is_gone, version_of
 
@@ -55,9 +57,11 @@ class Prepared:
 
 
 class Served:
-    """A loaded model, its batcher, its lock, and how many are using it.
+    """A loaded model, its batcher, and how many are using it.
 
-    ``version`` changes when the checkpoint on disk does; ``held`` is address → bytes of its tensors.
+    ``version`` changes when the checkpoint on disk does; ``held`` is address → bytes of its tensors. ``in_pieces`` says
+    whether the model lets others pass while it works, so that all such models can share
+    :data:`~mmdemo.core.turns.COMPUTE`; any other has a lock of its own, and shares the machine as threads do.
     """
 
     def __init__(self, model: Model, key: Key, version: str) -> None:
@@ -66,16 +70,24 @@ class Served:
         self.held = model.held()
         self.users = 0
         self.retired = False
-        self.lock = threading.Lock()
-        self.batcher: Batcher[Request, Result] = Batcher(self._predict, name=f"{key[0]}:{key[1]}")
+        self.in_pieces: bool = getattr(model, "in_pieces", False)
+        self._lock = threading.Lock()
+        self.batcher: Batcher[Request, Result] = Batcher(model.predict, name=f"{key[0]}:{key[1]}", turn=self.turn)
 
-    def _predict(self, requests: Sequence[Request]) -> list[Result]:
-        with self.lock:
-            return self.model.predict(requests)
+    def turn(self) -> AbstractContextManager[object]:
+        """What a job holds while it computes; entered anew for each step of a stream, it is the same job's."""
+        return COMPUTE.job() if self.in_pieces else self._lock
+
+    def answer(self, request: Request) -> Result:
+        """The answer to one request: together with those of others, or beside them where it takes long."""
+        if self.in_pieces and takes_long(request):
+            with self.turn():
+                return self.model.predict([request])[0]
+        return self.batcher.submit(request).result()
 
     def dispose(self) -> None:
         self.batcher.close()
-        with self.lock:
+        with self._lock:
             self.model.release()
         trim()
 

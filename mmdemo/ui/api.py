@@ -11,12 +11,13 @@ import gradio as gr
 
 from mmdemo.serving import jobs
 from mmdemo.serving.engine import Engine
+from mmdemo.ui.queue import AT_ONCE, MODEL_LANE
 from mmdemo.ui.wiring import in_words, picture_or_refuse, raw_file, sound_or_refuse
 
 ENDPOINTS = ("ask", "classify", "caption", "sentiment")
 """Names under ``/gradio_api/call/``; nothing else is offered to programs."""
 
-_SETTINGS: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 4, "api_visibility": "public"}
+_SETTINGS: dict[str, Any] = {"concurrency_id": MODEL_LANE, "concurrency_limit": AT_ONCE, "api_visibility": "public"}
 
 
 @contextlib.contextmanager
@@ -55,7 +56,8 @@ def build(engine: Engine) -> None:
 
         Args:
             image: The picture (JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF; at most 50 MB and 50 megapixels).
-            labels: English labels in one string, separated by commas or line breaks, without duplicates; may be
+            labels: English labels in one string, separated by commas or line breaks, without duplicates, at most 5,000
+                (200 where strangers are served); may be
                 empty for a model that was tuned on classes of its own, which are then asked for.
             template: Prompt around each label, with {} for the label; leave out for the model's own set.
             model: Id of an installed model; leave out for the default.

@@ -16,12 +16,14 @@ from mmdemo.ui.strings import text
 from mmdemo.ui.wiring import (
     MODEL_EVENTS,
     QUICK_EVENTS,
+    STOP,
     Page,
     first_limit,
     language_in,
     notice,
     picture_or_refuse,
     raw_file,
+    stops,
 )
 
 KEPT_QUESTIONS = 30
@@ -67,6 +69,7 @@ def build(page: Page) -> None:
                 elem_id="ask-question",
             )
             button = gr.Button(words("ask_button"), variant="primary", size="lg", elem_id="ask-button")
+            stop = gr.Button(words("stop"), elem_id="ask-stop", **STOP)
         with gr.Column(elem_classes="answer"):
             failure = gr.HTML(elem_id="ask-failure")
             answer = gr.HTML(answers.empty("ask_empty", "en"), elem_id="ask-answer", elem_classes="result")
@@ -133,10 +136,13 @@ def build(page: Page) -> None:
 
     given = [image, question, page.serving["ask"], page.device, asked]
     shown = [failure, answer, maps, asked]
-    button.click(run, given, shown, api_name="page_ask", **MODEL_EVENTS)
-    question.submit(run, given, shown, api_name="page_ask_enter", **MODEL_EVENTS)
-    samples.click(example, samples, [image, question], api_name="page_ask_example", **QUICK_EVENTS).then(
+    clicked = button.click(run, given, shown, api_name="page_ask", **MODEL_EVENTS)
+    entered = question.submit(run, given, shown, api_name="page_ask_enter", **MODEL_EVENTS)
+    tried = samples.click(example, samples, [image, question], api_name="page_ask_example", **QUICK_EVENTS).then(
         run, given, shown, api_name="page_ask_example_run", **MODEL_EVENTS
     )
     image.change(clear, [image, asked], shown, api_name="page_ask_clear", **QUICK_EVENTS)
-    where.click(explain, [image, page.device, asked], [failure, maps], api_name="page_ask_where", **MODEL_EVENTS)
+    looked = where.click(
+        explain, [image, page.device, asked], [failure, maps], api_name="page_ask_where", **MODEL_EVENTS
+    )
+    stops(stop, "page_ask_stop", clicked, entered, tried, looked)

@@ -17,12 +17,14 @@ from mmdemo.ui.strings import text
 from mmdemo.ui.wiring import (
     MODEL_EVENTS,
     QUICK_EVENTS,
+    STOP,
     Page,
     first_limit,
     language_in,
     notice,
     picture_or_refuse,
     raw_file,
+    stops,
 )
 
 
@@ -60,6 +62,7 @@ def build(page: Page) -> None:
                 )
             )
             button = gr.Button(words("caption_button"), variant="primary", size="lg", elem_id="caption-button")
+            stop = gr.Button(words("stop"), elem_id="caption-stop", **STOP)
             with gr.Accordion(words("fine_tuning_options"), open=False):
                 max_words = gr.Slider(
                     MIN_CAPTION_WORDS,
@@ -132,11 +135,12 @@ def build(page: Page) -> None:
 
     given = [image, number, max_words, page.serving["caption"], page.device]
     shown = [failure, answer, maps, captioned]
-    button.click(run, given, shown, api_name="page_caption", **MODEL_EVENTS)
-    samples.click(example, samples, image, api_name="page_caption_example", **QUICK_EVENTS).then(
+    clicked = button.click(run, given, shown, api_name="page_caption", **MODEL_EVENTS)
+    tried = samples.click(example, samples, image, api_name="page_caption_example", **QUICK_EVENTS).then(
         run, given, shown, api_name="page_caption_example_run", **MODEL_EVENTS
     )
     image.change(clear, [image, captioned], shown, api_name="page_caption_clear", **QUICK_EVENTS)
-    where.click(
+    looked = where.click(
         explain, [image, page.device, captioned], [failure, maps], api_name="page_caption_where", **MODEL_EVENTS
     )
+    stops(stop, "page_caption_stop", clicked, tried, looked)

@@ -22,6 +22,7 @@ from mmdemo.ui.strings import Language, text
 from mmdemo.ui.wiring import (
     MODEL_EVENTS,
     QUICK_EVENTS,
+    STOP,
     Page,
     first_limit,
     in_words,
@@ -31,6 +32,7 @@ from mmdemo.ui.wiring import (
     picture_in,
     picture_or_refuse,
     raw_file,
+    stops,
 )
 
 MAX_PICTURES = 100
@@ -91,6 +93,7 @@ def build(page: Page) -> None:
                 elem_id="classify-ready",
             )
             button = gr.Button(words("classify_button"), variant="primary", size="lg", elem_id="classify-button")
+            stop = gr.Button(words("stop"), elem_id="classify-stop", **STOP)
             with gr.Accordion(words("several"), open=False, elem_id="classify-several"):
                 files = raw_file(
                     gr.File(
@@ -208,17 +211,18 @@ def build(page: Page) -> None:
 
     given = [image, files, labels, template, page.serving["classify"], page.device]
     shown = [failure, answer, table, download, maps, classified]
-    button.click(run, given, shown, api_name="page_classify", **MODEL_EVENTS)
-    samples.click(example, samples, [image, labels, files], api_name="page_classify_example", **QUICK_EVENTS).then(
-        run, given, shown, api_name="page_classify_example_run", **MODEL_EVENTS
-    )
+    clicked = button.click(run, given, shown, api_name="page_classify", **MODEL_EVENTS)
+    tried = samples.click(
+        example, samples, [image, labels, files], api_name="page_classify_example", **QUICK_EVENTS
+    ).then(run, given, shown, api_name="page_classify_example_run", **MODEL_EVENTS)
     ready.input(fill, ready, labels, api_name="page_classify_set", **QUICK_EVENTS)
     image.change(clear, [image, classified], shown, api_name="page_classify_clear", **QUICK_EVENTS)
     changes = [page.serving["classify"].change, *(note.change for note in [page.notes.get("classify")] if note)]
     gr.on(changes, show_classes, page.serving["classify"], labels, api_name="page_classify_classes", **QUICK_EVENTS)
-    where.click(
+    looked = where.click(
         explain, [image, page.device, classified], [failure, maps], api_name="page_classify_where", **MODEL_EVENTS
     )
+    stops(stop, "page_classify_stop", clicked, tried, looked)
 
 
 def _several(

@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from mmdemo.core.errors import MmdemoError
 
@@ -240,6 +240,9 @@ def serve(options: Options) -> None:
     from mmdemo.ui.origin import OwnPage
     from mmdemo.ui.page import MAX_UPLOAD_MB, MAX_UPLOAD_MB_PUBLIC, build_page, build_words
     from mmdemo.ui.public import MCP_ADDRESSES, OPEN_ADDRESSES, Gate
+    from mmdemo.ui.queue import FairQueue
+    from mmdemo.ui.read_once import ReadOnce
+    from mmdemo.ui.sessions import KEPT_SESSIONS, keep_small
     from mmdemo.ui.theme import CSS, HEAD, build_theme
 
     public = bool(options.public_because)
@@ -248,6 +251,7 @@ def serve(options: Options) -> None:
     engine = Engine(device=options.device, public=public, max_models=options.max_models, max_bytes=options.max_bytes)
     words = build_words(public=public)
     demo = build_page(engine, public=public, device=options.device, words=words)
+    queue = cast(FairQueue, demo._queue)
     addresses = OPEN_ADDRESSES + (MCP_ADDRESSES if options.mcp else ())
     # under --auth, or where others reach it, people come by whatever name the machine has
     own = Middleware(OwnPage, any_name=options.reachable or options.auth is not None)
@@ -274,12 +278,14 @@ def serve(options: Options) -> None:
             blocked_paths=[
                 str(path) for path in (checkpoints_root(), datasets_root(), data_root(), cache_root(), ROOT / ".git")
             ],
-            app_kwargs={"middleware": [gate]},
+            app_kwargs={"middleware": [gate, Middleware(ReadOnce, queue=queue)]},
+            state_session_capacity=KEPT_SESSIONS,
             i18n=words,
             theme=build_theme(),
             css=CSS,
             head=HEAD,
         )
+        keep_small(demo, queue)
         local = local.rstrip("/")
         say(f"mmdemo answers at {local} (stop it with Ctrl+C)")
         threading.Thread(target=warm, args=(engine,), name="warm", daemon=True).start()

@@ -11,6 +11,8 @@ from mmdemo.media.limits import MAX_AUDIO_SECONDS, MAX_PIXELS
 from mmdemo.serving.engine import Engine
 from mmdemo.ui import api, ask, caption, classify, model_bar, sentiment
 from mmdemo.ui.cards import card_markdown
+from mmdemo.ui.limits import OWN, PUBLIC
+from mmdemo.ui.queue import FairQueue
 from mmdemo.ui.strings import translations
 from mmdemo.ui.wiring import QUICK_EVENTS, Engines, Page, card_or_none, model_ids
 
@@ -97,7 +99,8 @@ def build_page(engine: Engine, *, public: bool, device: str, words: gr.I18n | No
         model_bar.follow(engines, bar, device=chosen, cards=cards)
         if not public:
             _refresh_choices(demo, page)
-    demo.queue(max_size=24 if public else 64)
+    demo.queue()
+    demo._queue = FairQueue(demo, PUBLIC if public else OWN, demo._queue)
     return demo
 
 

@@ -40,7 +40,7 @@ PAGE_EVENTS = (
     "page_sentiment_example_run",
     "page_sentiment_clear",
     "page_sentiment_where",
-    *(f"page_{task}_card" for task in TASKS),
+    *(f"page_{task}_{what}" for task in TASKS for what in ("card", "stop")),
 )
 """Events of the page itself. They take what the four jobs take, return HTML, and name no file of the visitor's."""
 

@@ -16,12 +16,14 @@ from mmdemo.ui.strings import text
 from mmdemo.ui.wiring import (
     MODEL_EVENTS,
     QUICK_EVENTS,
+    STOP,
     Page,
     first_limit,
     language_in,
     notice,
     raw_file,
     sound_or_refuse,
+    stops,
 )
 
 
@@ -54,6 +56,7 @@ def build(page: Page) -> None:
                 )
             )
             button = gr.Button(words("sentiment_button"), variant="primary", size="lg", elem_id="sentiment-button")
+            stop = gr.Button(words("stop"), elem_id="sentiment-stop", **STOP)
         with gr.Column(elem_classes="answer"):
             failure = gr.HTML(elem_id="sentiment-failure")
             answer = gr.HTML(answers.empty("sentiment_empty", "en"), elem_id="sentiment-answer", elem_classes="result")
@@ -106,9 +109,12 @@ def build(page: Page) -> None:
 
     given = [audio, page.serving["sentiment"], page.device]
     shown = [failure, answer, maps, heard]
-    button.click(run, given, shown, api_name="page_sentiment", **MODEL_EVENTS)
-    samples.click(example, samples, audio, api_name="page_sentiment_example", **QUICK_EVENTS).then(
+    clicked = button.click(run, given, shown, api_name="page_sentiment", **MODEL_EVENTS)
+    tried = samples.click(example, samples, audio, api_name="page_sentiment_example", **QUICK_EVENTS).then(
         run, given, shown, api_name="page_sentiment_example_run", **MODEL_EVENTS
     )
     audio.change(clear, [audio, heard], shown, api_name="page_sentiment_clear", **QUICK_EVENTS)
-    where.click(explain, [audio, page.device, heard], [failure, maps], api_name="page_sentiment_where", **MODEL_EVENTS)
+    looked = where.click(
+        explain, [audio, page.device, heard], [failure, maps], api_name="page_sentiment_where", **MODEL_EVENTS
+    )
+    stops(stop, "page_sentiment_stop", clicked, tried, looked)

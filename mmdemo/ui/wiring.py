@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import gradio as gr
 from gradio import processing_utils
 from gradio.components import Component
+from gradio.context import get_blocks_context
+from gradio.events import EventListenerMethod, set_cancel_events
 from gradio_client import utils as client_utils
 
 from mmdemo.core.errors import MmdemoError
@@ -20,6 +22,7 @@ from mmdemo.media.audio import load_sound
 from mmdemo.media.image import load_picture
 from mmdemo.serving.engine import Engine
 from mmdemo.ui import answers
+from mmdemo.ui.queue import AT_ONCE, MODEL_LANE
 from mmdemo.ui.strings import Language, language_of, text
 
 log = logging.getLogger("mmdemo.ui")
@@ -27,12 +30,15 @@ log = logging.getLogger("mmdemo.ui")
 AnyComponent = TypeVar("AnyComponent", bound=Component)
 
 MODEL_EVENTS: Mapping[str, Any] = {
-    "concurrency_id": "model",
-    "concurrency_limit": 4,  # what arrives together can meet in one batch; more would only wait inside
+    "concurrency_id": MODEL_LANE,
+    "concurrency_limit": AT_ONCE,
     "show_progress": "minimal",
     "api_visibility": "private",
 }
-"""Settings of every page event that asks a model: one shared lane in the queue."""
+"""Settings of every page event that asks a model: one lane, see :mod:`mmdemo.ui.queue`."""
+
+STOP: Mapping[str, Any] = {"size": "sm", "elem_classes": "stop"}
+"""Settings of a button that is shown while an answer is waited for; see ``css/frame.css``."""
 
 QUICK_EVENTS: Mapping[str, Any] = {
     "queue": False,
@@ -136,6 +142,20 @@ class Page:
     notes: Mapping[str, gr.HTML]
     asked: Mapping[str, gr.State]
     device: gr.Dropdown
+
+
+def stops(button: gr.Button, name: str, *events: Any) -> None:
+    """Let a button drop the visitor's waiting events, and end those that run at their next piece of work.
+
+    Args:
+        button: To be clicked.
+        name: Of the new event; the browser acts on it by itself, with gradio's ``/cancel``.
+        events: To be stopped.
+    """
+    set_cancel_events([EventListenerMethod(button, "click")], list(events))
+    root = get_blocks_context()
+    assert root is not None  # noqa: S101 - a page is being built
+    list(root.fns.values())[-1].api_name = name  # gradio has no way to say it
 
 
 def raw_file(component: AnyComponent) -> AnyComponent:

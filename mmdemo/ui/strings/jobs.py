@@ -211,6 +211,20 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "bottom left": ("bottom left", "左下"),
     "bottom": ("bottom", "下方"),
     "bottom right": ("bottom right", "右下"),
+    # ------------------------------------------------------------ busy
+    "stop": ("Stop", "停止"),
+    "busy_open": (
+        "Busy: {n} requests from your address are under way already. Wait for an answer, then ask again.",
+        "繁忙：您的地址已有 {n} 个请求正在处理。请等到有回答后再试。",
+    ),
+    "busy_rate": (
+        "Busy: more than {n} requests a minute came from your address. Ask again in {seconds} s.",
+        "繁忙：您的地址每分钟的请求超过了 {n} 个。请 {seconds} 秒后再试。",
+    ),
+    "busy_all": (
+        "Busy: {n} requests wait already. Ask again in a moment.",
+        "繁忙：已有 {n} 个请求在等待。请稍后再试。",
+    ),
     # ------------------------------------------------------------ trouble
     "trouble": ("That did not work", "没有成功"),
     "unexpected": (
