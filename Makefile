@@ -8,7 +8,7 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$name"; break; }; done)
 ARGS   ?=
 
-.PHONY: help setup demo test lint format bench
+.PHONY: help setup demo test lint format bench load
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make lint     formatting, lint, types and layers"
 	@echo "make format   put the code into its format"
 	@echo "make bench    time the four jobs on this machine"
+	@echo "make load     many clients at once on this machine: throughput, waiting, errors, memory (about half an hour)"
 	@echo 'ARGS="..."    is passed on, as in: make demo ARGS="--port 7870"'
 
 setup: $(VENV)/.setup-done
@@ -46,6 +47,9 @@ format: $(VENV)/.setup-dev-done
 
 bench: setup
 	@$(PY) -m mmdemo benchmark $(ARGS)
+
+load: setup
+	@$(PY) -m scripts.load $(ARGS)
 
 # ---------------------------------------------------------------- installing, once per change of the requirements
 

@@ -20,7 +20,7 @@ from mmdemo.models.parts import VisionPart
 from mmdemo.nets.vision import pool
 from mmdemo.tasks.pictures import normalized, square
 
-KEPT_PICTURES = 256
+KEPT_PICTURES = 128
 """Grids that are kept; one takes 0.3 MB."""
 
 BATCH = 16

@@ -31,7 +31,7 @@ class Limits:
 OWN = Limits(running=math.inf, open=math.inf, per_minute=math.inf, waiting=64)
 """A page of one's own: only the length of the queue."""
 
-PUBLIC = Limits(running=2, open=8, per_minute=120, waiting=48)
+PUBLIC = Limits(running=2, open=8, per_minute=600, waiting=48)
 """Strangers."""
 
 ADDRESSES = 4_096
