@@ -12,6 +12,7 @@ from mmdemo.serving.engine import Engine
 from mmdemo.ui import api, ask, caption, classify, model_bar, sentiment
 from mmdemo.ui.cards import card_markdown
 from mmdemo.ui.strings import translations
+from mmdemo.ui.uploads import check_requests
 from mmdemo.ui.wiring import QUICK_EVENTS, Engines, Page, card_or_none, model_ids
 
 TITLE = "mmdemo"
@@ -97,6 +98,7 @@ def build_page(engine: Engine, *, public: bool, device: str, words: gr.I18n | No
         model_bar.follow(engines, bar, device=chosen, cards=cards)
         if not public:
             _refresh_choices(demo, page)
+    check_requests(demo)
     demo.queue(max_size=24 if public else 64)
     return demo
 
