@@ -12,6 +12,7 @@ import gradio as gr
 from mmdemo.serving import jobs
 from mmdemo.serving.engine import Engine
 from mmdemo.ui.queue import AT_ONCE, MODEL_LANE
+from mmdemo.ui.strings import text
 from mmdemo.ui.wiring import in_words, picture_or_refuse, raw_file, sound_or_refuse
 
 ENDPOINTS = ("ask", "classify", "caption", "sentiment")
@@ -121,15 +122,23 @@ def build(engine: Engine) -> None:
 
 
 def answer_assistants_in_json(demo: gr.Blocks) -> None:
-    """Let MCP tools answer with JSON; gradio would write the objects as Python literals.
+    """Let MCP tools answer with JSON, where gradio would write the objects as Python literals; and refuse what is no
+    file with the sentence of all other doors, where gradio would repeat it.
 
     Args:
         demo: A page that was launched with ``mcp_server=True``.
     """
     server: Any = demo.mcp_server_obj
-    as_content = server.postprocess_output_data
+    as_content, as_files = server.postprocess_output_data, server.convert_strings_to_filedata
 
     def in_json(outputs: Any, root_url: str) -> Any:
         return as_content([json.dumps(output, ensure_ascii=False) for output in outputs], root_url)
 
+    def files_only(value: Any, places: Any) -> Any:
+        try:
+            return as_files(value, places)
+        except ValueError:
+            raise ValueError(text("not_uploaded", "en")) from None
+
     server.postprocess_output_data = in_json
+    server.convert_strings_to_filedata = files_only

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.ui.upload_folder import make_upload_folder
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -231,6 +232,7 @@ def serve(options: Options) -> None:
     check_limits(options)
     check_installation()
     port = find_port(options.host, options.port)
+    remove_uploads = make_upload_folder()  # before gradio is imported
     from starlette.middleware import Middleware
 
     from mmdemo.core.settings import ROOT, cache_root, checkpoints_root, data_root, datasets_root
@@ -300,3 +302,4 @@ def serve(options: Options) -> None:
     finally:
         demo.close(verbose=False)
         engine.close()
+        remove_uploads()

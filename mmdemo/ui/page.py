@@ -14,6 +14,7 @@ from mmdemo.ui.cards import card_markdown
 from mmdemo.ui.limits import OWN, PUBLIC
 from mmdemo.ui.queue import FairQueue
 from mmdemo.ui.strings import translations
+from mmdemo.ui.uploads import check_requests
 from mmdemo.ui.wiring import QUICK_EVENTS, Engines, Page, card_or_none, model_ids
 
 TITLE = "mmdemo"
@@ -99,6 +100,7 @@ def build_page(engine: Engine, *, public: bool, device: str, words: gr.I18n | No
         model_bar.follow(engines, bar, device=chosen, cards=cards)
         if not public:
             _refresh_choices(demo, page)
+    check_requests(demo)
     demo.queue()
     demo._queue = FairQueue(demo, PUBLIC if public else OWN, demo._queue)
     return demo

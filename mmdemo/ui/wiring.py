@@ -5,16 +5,15 @@ from __future__ import annotations
 import functools
 import logging
 import threading
+from abc import ABCMeta
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import gradio as gr
-from gradio import processing_utils
 from gradio.components import Component
 from gradio.context import get_blocks_context
 from gradio.events import EventListenerMethod, set_cancel_events
-from gradio_client import utils as client_utils
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import Card, Picture, Sound
@@ -158,33 +157,34 @@ def stops(button: gr.Button, name: str, *events: Any) -> None:
     list(root.fns.values())[-1].api_name = name  # gradio has no way to say it
 
 
-def raw_file(component: AnyComponent) -> AnyComponent:
-    """Let ``media/`` do all decoding: the component hands the uploaded file over untouched, and opens no address.
+def own_kind(component: AnyComponent, **parts: Any) -> AnyComponent:
+    """Give one component methods and attributes of its own.
 
-    Gradio would otherwise open pictures itself, with its own errors and conversions, and fetch any ``http:`` address
-    that an API caller writes in place of a file.
+    They go on a class for it alone, because every update makes the component anew for its visitor; past gradio's own
+    metaclass, which would write a .pyi file into the package.
     """
-
-    def keep_path(payload: Any) -> Any:
-        if isinstance(payload, list) or hasattr(payload, "root"):
-            return [keep_path(item) for item in (payload if isinstance(payload, list) else payload.root)]
-        path: str | None = getattr(payload, "path", None)
-        address = getattr(payload, "url", None) or ""
-        if not path and address.startswith("data:"):  # what programs send that have no file
-            return processing_utils.save_base64_to_cache(address, component.GRADIO_CACHE)
-        return path
-
-    move = component.async_move_resource_to_block_cache
-
-    async def refuse_addresses(source: Any) -> str | None:
-        if client_utils.is_http_url_like(str(source)):
-            raise gr.Error(text("no_addresses", "en"), print_exception=False)
-        return await move(source)
-
-    # on the instance: a subclass would make gradio write a .pyi file into the package
-    setattr(component, "preprocess", keep_path)  # noqa: B010
-    setattr(component, "async_move_resource_to_block_cache", refuse_addresses)  # noqa: B010
+    kind = type(component)
+    component.__class__ = ABCMeta.__new__(type(kind), kind.__name__, (kind,), {"__module__": kind.__module__, **parts})
     return component
+
+
+RAW = "_mmdemo_raw_file"
+"""Mark of components that :func:`raw_file` made."""
+
+
+def raw_file(component: AnyComponent) -> AnyComponent:
+    """Let ``media/`` do all decoding: the component hands over the path of the uploaded file, untouched.
+
+    Gradio would otherwise open pictures itself, with its own errors and conversions. That the path is one of an upload
+    is checked for all components in :mod:`mmdemo.ui.uploads`.
+    """
+    return own_kind(component, preprocess=_paths, **{RAW: True})
+
+
+def _paths(_: Component, payload: Any) -> Any:
+    if isinstance(payload, list) or hasattr(payload, "root"):
+        return [_paths(_, item) for item in (payload if isinstance(payload, list) else payload.root)]
+    return getattr(payload, "path", None)
 
 
 @functools.lru_cache(maxsize=16)

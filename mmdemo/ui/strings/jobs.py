@@ -235,9 +235,9 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "no_picture_try": ("Upload, paste or take one first", "请先上传、粘贴或拍摄一张"),
     "no_recording": ("There is no recording yet", "还没有录音"),
     "no_recording_try": ("Record or upload one first", "请先录制或上传一段"),
-    "no_addresses": (
-        "This program opens no web addresses. Send the file itself.",
-        "本程序不打开网址，请直接发送文件。",
+    "not_uploaded": (
+        "This file cannot be used: it was not uploaded here, or has been deleted since. Upload it first.",
+        "无法使用此文件：它不是上传到这里的文件，或者之后已被删除。请先上传。",
     ),
     # ------------------------------------------------------------ labels that the models say
     "none of these": ("none of these", "都不是"),

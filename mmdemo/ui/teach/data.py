@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from abc import ABCMeta
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from mmdemo.ui import answers
 from mmdemo.ui.runs import view as run_view
 from mmdemo.ui.strings import Language, text
 from mmdemo.ui.teach import lists as teach_lists
-from mmdemo.ui.wiring import CHOICE, LIVE_EVENTS, AnyComponent, Page, language_in, notice
+from mmdemo.ui.wiring import CHOICE, LIVE_EVENTS, AnyComponent, Page, language_in, notice, own_kind
 
 if TYPE_CHECKING:
     from mmdemo.studio.taught import Taught
@@ -67,12 +66,7 @@ def unchecked(component: AnyComponent) -> AnyComponent:
     Gradio refuses a value that has left the choices meanwhile, with an error of its own; here the choices change
     with every press, and whoever uses a value looks whether it is still there.
     """
-    kind = type(component)
-    # on the class, because every update makes the component anew for its visitor; past gradio's own metaclass, which
-    # would write a .pyi file into the package
-    parts = {"preprocess": lambda _, payload: payload, "__module__": kind.__module__}
-    component.__class__ = ABCMeta.__new__(type(kind), kind.__name__, (kind,), parts)
-    return component
+    return own_kind(component, preprocess=lambda _, payload: payload)
 
 
 class Data:
