@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
+from mmdemo.core.writing import json_text
 from mmdemo.serving import jobs
 from mmdemo.serving.engine import Engine
 from mmdemo.ui.wiring import in_words, picture_or_refuse, raw_file, sound_or_refuse
@@ -128,6 +128,6 @@ def answer_assistants_in_json(demo: gr.Blocks) -> None:
     as_content = server.postprocess_output_data
 
     def in_json(outputs: Any, root_url: str) -> Any:
-        return as_content([json.dumps(output, ensure_ascii=False) for output in outputs], root_url)
+        return as_content([json_text(output) for output in outputs], root_url)
 
     server.postprocess_output_data = in_json
