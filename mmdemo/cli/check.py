@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdemo.cli.terminal import console
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import Unreadable, read_toml
 from mmdemo.core.settings import ROOT
+from mmdemo.core.writing import json_text
 
 if TYPE_CHECKING:  # these load numpy and decoders, and a command line must start quickly
     from mmdemo.data.check import CheckReport
@@ -35,9 +35,10 @@ def seed_of(task: str, config: Path | None, overrides: Sequence[str]) -> int:
             return int(value)
     file = config or ROOT / "configs" / f"{task}.toml"
     try:
-        found = tomllib.loads(file.read_text(encoding="utf-8")).get("train", {}).get("seed", 0)
-    except (OSError, ValueError) as error:
-        raise MmdemoError(f"The configuration {file} cannot be read", str(error)) from error
+        train = read_toml(file).get("train", {})
+    except Unreadable as error:
+        raise MmdemoError(f"The configuration {file} cannot be read", error.why) from error
+    found = train.get("seed", 0) if isinstance(train, dict) else 0
     return found if isinstance(found, int) else 0
 
 
@@ -58,7 +59,7 @@ def check(
         task, data, folds=folds, fold=fold, seed=seed, allow_leaks=allow_leaks, say=_progress if not as_json else None
     )
     if as_json:
-        sys.stdout.write(json.dumps(report.to_json(), ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text(report.to_json()) + "\n")
     else:
         show(report)
     return 0 if report.good else 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +13,7 @@ from mmdemo.cli.measure import Data, Fold, Folds, OneObject, progress
 from mmdemo.cli.models import TaskName
 from mmdemo.cli.terminal import console, say
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.writing import json_text
 
 if TYPE_CHECKING:
     from mmdemo.evaluate.forgetting import Curve
@@ -77,7 +77,7 @@ def compare(
         studio.write_csv(verdict, csv)
         say(f"{len(verdict.rows)} examples written to {csv}")
     if as_json:
-        sys.stdout.write(json.dumps(verdict.to_json(), ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text(verdict.to_json()) + "\n")
         return
     _show(verdict)
 
@@ -117,7 +117,7 @@ def _line(
     if as_json:
         line = found.to_json() if found is not None else {}
         data_out = {"task": task, "a": a, "b": b, **line, "model": None if kept is None else str(kept)}
-        sys.stdout.write(json.dumps(data_out, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text(data_out) + "\n")
 
 
 def _show_line(found: Curve) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,7 @@ import typer
 from mmdemo.cli.terminal import console, say
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import Json
+from mmdemo.core.writing import json_text
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -77,7 +77,7 @@ def show_listed(task: str | None, *, as_json: bool) -> None:
     entries = [(entry, on_disk(entry.id)) for entry in listed(task)]
     if as_json:
         rows = [_row(entry, str(place) if place else "") for entry, place in entries]
-        sys.stdout.write(json.dumps(rows, ensure_ascii=False, indent=2) + "\n")
+        sys.stdout.write(json_text(rows, indent=2) + "\n")
         return
     from rich.table import Table
     from rich.text import Text

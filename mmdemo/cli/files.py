@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +20,7 @@ from mmdemo.core.types import (
     Scored,
     SentimentResult,
 )
+from mmdemo.core.writing import harmless_cell, json_text
 
 Cell = str | float | bool
 
@@ -33,8 +33,6 @@ COLUMNS = {
 """A task's own columns, between ``file`` and ``model, seconds, error``. Classify adds one per label, Caption one per
 further caption."""
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-
 
 def record(name: str, outcome: Result | str) -> Json:
     """The JSON object of one input: the result's own, or ``file`` and ``error``."""
@@ -45,7 +43,7 @@ def record(name: str, outcome: Result | str) -> Json:
 
 def json_line(data: Json) -> str:
     """One object on one line, with every script as it is."""
-    return json.dumps(data, ensure_ascii=False)
+    return json_text(data)
 
 
 class Results(Protocol):
@@ -174,8 +172,7 @@ def _listed(items: Sequence[Scored]) -> str:
 
 
 def _harmless(cell: Cell) -> Cell:
-    # spreadsheets run text that starts like a formula (CVE-2022-24770 was this in another demo)
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
+    return harmless_cell(cell) if isinstance(cell, str) else cell
 
 
 def _reason(error: OSError) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,6 +12,7 @@ from mmdemo.cli.jobs import Device
 from mmdemo.cli.models import TaskName
 from mmdemo.cli.terminal import console, say
 from mmdemo.core.types import Json
+from mmdemo.core.writing import json_text
 
 Data = Annotated[
     list[Path], typer.Option("--data", metavar="DIR", help="A folder or table with examples; may be repeated.")
@@ -196,7 +196,7 @@ def _number(value: object) -> str:
 
 
 def _print_json(data: object) -> None:
-    sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
+    sys.stdout.write(json_text(data) + "\n")
 
 
 def progress(done: int, total: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mmdemo.cli.measure import OneObject
+from mmdemo.core.writing import json_text
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +31,7 @@ def merge(
 
     folder = write(registry.find_any(model), out)
     if as_json:
-        sys.stdout.write(json.dumps({"model": model, "folder": str(folder)}) + "\n")
+        sys.stdout.write(json_text({"model": model, "folder": str(folder)}) + "\n")
     else:
         say(f"{folder} written")
     return 0

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from mmdemo.cli.terminal import console, say
 from mmdemo.core.types import Card, Json
+from mmdemo.core.writing import json_text
+
+if TYPE_CHECKING:
+    from mmdemo.models.registry import Damaged
 
 TaskName = Literal["ask", "classify", "caption", "sentiment"]
 
@@ -32,13 +35,13 @@ def models(
 
         show_listed(task, as_json=as_json)
         return
-    from mmdemo.models import list_models
+    from mmdemo.models.registry import survey
 
-    cards = list_models(task)
+    cards, damaged = survey(task)
     if as_json:
-        sys.stdout.write(json.dumps([card_json(card) for card in cards], ensure_ascii=False, indent=2) + "\n")
+        sys.stdout.write(json_text([*map(card_json, cards), *map(damaged_json, damaged)], indent=2) + "\n")
         return
-    if not cards:
+    if not cards and not damaged:
         say("There are no models on this machine; make one with: python -m mmdemo train")
         return
     from rich.table import Table
@@ -51,6 +54,24 @@ def models(
         cells = (card.id, card.task, _megabytes(card), card.licence, _figure(card), card.source)
         table.add_row(*(Text(cell) for cell in cells))
     console().print(table)
+    for one in damaged:
+        say(f"damaged: {one.id}: {one.why}")
+
+
+def damaged_json(one: Damaged) -> Json:
+    """A model that cannot be used, with the keys of one that can, as far as they are known."""
+    return {
+        "id": one.id,
+        "task": one.task,
+        "summary": "",
+        "size": 0,
+        "parameters": 0,
+        "licence": "",
+        "metrics": [],
+        "source": "damaged",
+        "limits": [],
+        "damaged": {"file": one.file, "reason": one.why},
+    }
 
 
 def card_json(card: Card) -> Json:

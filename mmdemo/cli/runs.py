@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from mmdemo.cli.terminal import console, say
 from mmdemo.core.types import Json
+from mmdemo.core.writing import json_text
 
 if TYPE_CHECKING:
     from mmdemo.studio.runs import Run
@@ -29,7 +29,7 @@ def runs(
 
     found = list_runs() if name is None else (read_run(name),)
     if as_json:
-        sys.stdout.write(json.dumps([run_json(run) for run in found], ensure_ascii=False, indent=2) + "\n")
+        sys.stdout.write(json_text([run_json(run) for run in found], indent=2) + "\n")
         return
     if not found:
         say("Nothing was trained here yet; start with: python -m mmdemo train --help")

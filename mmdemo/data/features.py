@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import sqlite3
 import time
@@ -22,7 +21,9 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import read_object
 from mmdemo.core.settings import cache_root
+from mmdemo.core.writing import json_text
 
 CHUNK = 64
 """Inputs per call of an encoder, and rows per addition to a store."""
@@ -175,7 +176,7 @@ class Store:
         with written():
             if not (self.folder / f"{view}.json").exists():
                 part = self.folder / f"{view}.json.part"
-                part.write_text(json.dumps({"dtype": block.dtype.str, "shape": block.shape[1:]}))
+                part.write_text(json_text({"dtype": block.dtype.str, "shape": block.shape[1:]}))
                 part.replace(self.folder / f"{view}.json")
             dtype, shape, size = self._item(view)
             if (block.dtype, block.shape[1:]) != (dtype, shape):
@@ -207,7 +208,7 @@ class Store:
 
     def _item(self, view: str) -> tuple[np.dtype[Any], tuple[int, ...], int]:
         """Dtype, shape and bytes of a row, or of one step of an uneven row."""
-        raw = json.loads((self.folder / f"{view}.json").read_text())
+        raw = read_object(self.folder / f"{view}.json")
         dtype, shape = np.dtype(raw["dtype"]), tuple(raw["shape"])
         return dtype, shape, dtype.itemsize * int(np.prod(shape, dtype=np.int64))
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import MOST_LISTED, Unreadable, parse_json, read_json, read_object
 from mmdemo.core.settings import cache_root
+from mmdemo.core.writing import json_text
 from mmdemo.data.rows import COLUMNS, Row, column
 from mmdemo.media.files import describe
 
@@ -89,8 +90,8 @@ def parquet_rows(table: Path) -> Iterator[Row]:
     with _readable(table):
         schema = pq.read_schema(table)
     features: dict[str, Any] = {}
-    with contextlib.suppress(ValueError, KeyError, TypeError):  # what the library notes of its own columns
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+    with contextlib.suppress(Unreadable, KeyError, TypeError):  # what the library notes of its own columns
+        features = parse_json((schema.metadata or {})[b"huggingface"], name=table.name)["info"]["features"]
     yield from _rows(table, tuple(schema.names), [table], batches, _class_names(features))
 
 
@@ -150,17 +151,17 @@ def _rows(
                 yield Row(values=values, table=table, line=number)
     if known is None and all_held and any(found):
         part = store / f"index.{os.getpid()}.part"
-        part.write_text(json.dumps(found), encoding="utf-8")
+        part.write_text(json_text(found), encoding="utf-8")
         part.replace(store / "index.json")
 
 
 def _index(store: Path) -> list[str | None] | None:
     """Which file of the store belongs to which row; None where not all of them are there."""
     try:
-        known: list[str | None] = json.loads((store / "index.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        known: list[str | None] = read_json(store / "index.json", most=MOST_LISTED)
+        return known if all((store / name).is_file() for name in set(known) if name) else None
+    except (Unreadable, TypeError):  # damaged: it is written anew
         return None
-    return known if all((store / name).is_file() for name in set(known) if name) else None
 
 
 def _held(cell: object, store: Path) -> str | None:
@@ -201,9 +202,9 @@ def _fingerprint(files: Iterable[Path]) -> str:
 def _info(folder: Path) -> dict[str, Any]:
     """Columns of a saved dataset and their kinds, as its own JSON says."""
     try:
-        features = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))["features"]
+        features = read_object(folder / "dataset_info.json")["features"]
         return dict(features)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (Unreadable, ValueError, KeyError, TypeError) as error:
         why = f"its dataset_info.json does not say which columns it has ({type(error).__name__})"
         raise MmdemoError(f"The dataset in {folder} cannot be read", why, "Save it again") from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import Unreadable, read_json
 from mmdemo.core.types import Picture
+from mmdemo.core.writing import json_text
 from mmdemo.data.features import Store, chunks, file_hashes, written
 from mmdemo.data.pictures import Say
 from mmdemo.models.public.adapter import Base
@@ -74,8 +75,8 @@ def _kept(tensor: Tensor) -> NDArray[Any]:
 def _noted(store: Store) -> tuple[str, ...]:
     """The tensors of a row by name; () where nobody has noted them, and what is there may be some of them alone."""
     try:
-        return tuple(json.loads((store.folder / NAMES).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+        return tuple(read_json(store.folder / NAMES))
+    except (Unreadable, TypeError):
         return ()
 
 
@@ -87,7 +88,7 @@ def _note(store: Store, names: tuple[str, ...]) -> tuple[str, ...]:
     """
     with written():
         part = store.folder / f"{NAMES}.part"
-        part.write_text(json.dumps(names), encoding="utf-8")
+        part.write_text(json_text(names), encoding="utf-8")
         part.replace(store.folder / NAMES)
     return names
 

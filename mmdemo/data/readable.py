@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +15,9 @@ import PIL
 import soundfile
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import MOST_LISTED, Unreadable, read_object
 from mmdemo.core.settings import cache_root
+from mmdemo.core.writing import json_text
 from mmdemo.data.examples import Example
 from mmdemo.data.problems import Problem
 from mmdemo.data.read import SOUND_TASKS
@@ -154,15 +155,14 @@ def _mark(file: Path) -> str | None:
 
 def _stored(store: Path) -> dict[str, list[Any]]:
     try:
-        found: dict[str, list[Any]] = json.loads(store.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_object(store, most=MOST_LISTED)
+    except Unreadable:
         return {}
-    return found
 
 
 def _store(store: Path, rows: Mapping[str, Sequence[Any]]) -> None:
     """Written whole and renamed: several processes may look at the same folder."""
     store.parent.mkdir(parents=True, exist_ok=True)
     part = store.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps(rows), encoding="utf-8")
+    part.write_text(json_text(rows), encoding="utf-8")
     part.replace(store)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import Unreadable, parse_json
 from mmdemo.core.words import nearest_name
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -153,7 +153,7 @@ def _by_meaning(names: tuple[str, ...]) -> dict[str, str]:
 
 def _json(text: str) -> object:
     try:
-        found: object = json.loads(text)
-    except (ValueError, RecursionError):
+        found: object = parse_json(text, name="the cell")
+    except Unreadable:
         return text
     return found

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import Unreadable, read_json
 from mmdemo.data.read import Dataset, Example
 
 GENDER_COLUMNS = ("gender", "sex")
@@ -22,9 +22,9 @@ def read_folds(file: Path) -> dict[str, list[list[str]]]:
         MmdemoError: It cannot be read or has another form.
     """
     try:
-        folds = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise MmdemoError(f"The folds in {file} cannot be read", str(error)) from error
+        folds = read_json(file)
+    except Unreadable as error:
+        raise MmdemoError(f"The folds in {file} cannot be read", error.why) from error
     plain = isinstance(folds, dict) and all(
         isinstance(lists, list)
         and all(isinstance(fold, list) and all(isinstance(speaker, str) for speaker in fold) for fold in lists)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import Unreadable, parse_json
 from mmdemo.data.rows import Row, column
 
 __all__ = ["SUFFIXES", "Row", "columns", "is_saved", "read_rows", "row_splits"]
@@ -115,9 +115,9 @@ def _json_rows(table: Path) -> Iterator[Row]:
             if not line.strip():
                 continue
             try:
-                values = json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
-                why = f"it is not valid JSON ({error})"
+                values = parse_json(line, name=table.name)
+            except Unreadable as error:
+                why = f"it is not valid JSON ({error.why})"
                 raise MmdemoError(
                     f"Line {number} of {table} cannot be used", why, "Write one JSON object per line"
                 ) from error

@@ -92,11 +92,12 @@ class CaptionModel(ReadyModel):
                 break
             if held is not None:
                 partial = self._result(request, held[:1])
-                yield replace(partial, caption=partial.caption.rstrip("."), seconds=time.perf_counter() - started)
+                seconds = time.perf_counter() - started
+                yield self._sound(replace(partial, caption=partial.caption.rstrip("."), seconds=seconds))
             held = found
         if held is not None:
             full = self._result(request, held)
-            yield replace(full, seconds=time.perf_counter() - started)
+            yield self._sound(replace(full, seconds=time.perf_counter() - started))
 
     def explain(self, request: Request, result: Result) -> tuple[HeatMap, ...]:
         """One map per word of the caption."""

@@ -1,6 +1,7 @@
 """A checkpoint folder: written whole or not at all, read strictly or refused by name.
 
-config.json          task, network settings, labels, calibration, the parts it refers to, words for the card
+config.json          task, network settings, labels, calibration, the parts it refers to, words for the card, and the
+                     checksums of the weights
 model.safetensors    fp16, or int8 rows with their scales; never a pickle
 tokenizer.json       where the task reads text
 probe.json           a few made inputs and what they gave (see models/probe.py)
@@ -11,7 +12,7 @@ base.json            of a tuned public model: where its base lies on this machin
 
 from __future__ import annotations
 
-import hashlib
+import dataclasses
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -19,11 +20,13 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mmdemo.core.config import TUNED_TRUNK, CheckpointConfig
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import Unreadable
+from mmdemo.models import weights
 from mmdemo.models.folder import SCALE, WEIGHTS, read_config, read_metrics
 
 __all__ = [
@@ -100,17 +103,13 @@ def unpack(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a checkpoint, in fp32.
+    """All tensors of a checkpoint, in fp32, proved to be those that were saved.
 
     Raises:
-        MmdemoError: The file is missing or damaged.
+        MmdemoError: The file is missing or damaged, or holds what is no number; naming the tensor.
     """
-    try:
-        return unpack(load_file(folder / WEIGHTS))
-    except FileNotFoundError:
-        raise MmdemoError(f"{folder.name} cannot be loaded", f"{WEIGHTS} is missing") from None
-    except (SafetensorError, OSError) as error:
-        raise MmdemoError(f"{folder.name} cannot be loaded", f"{WEIGHTS} is damaged ({error})") from None
+    weights.verify(folder, read_config(folder))
+    return unpack(weights.read_tensors(folder / WEIGHTS, name=folder.name))
 
 
 def load_weights(net: nn.Module, folder: Path, *, trunk_apart: bool = False) -> None:
@@ -146,7 +145,9 @@ def check_shapes(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], fold
 def weights_hash(folder: Path) -> str:
     """Hex SHA-256 of the weight file: the name by which other checkpoints refer to this one."""
     try:
-        return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+        if (folder / WEIGHTS).exists() and not (folder / WEIGHTS).is_file():
+            raise MmdemoError(f"{folder.name} cannot be loaded", f"{WEIGHTS} is no regular file")
+        return weights.file_hash(folder / WEIGHTS)
     except OSError:
         raise MmdemoError(f"{folder.name} cannot be loaded", f"{WEIGHTS} is missing") from None
 
@@ -190,6 +191,7 @@ def write(
     try:
         fresh.mkdir(parents=True)
         save_file(dict(packed), fresh / WEIGHTS, metadata={"format": "pt"})
+        config = dataclasses.replace(config, weights=weights.checksums(fresh / WEIGHTS))
         for name, text in {"config.json": config.to_json(), **(extra or {})}.items():
             (fresh / name).write_text(text, encoding="utf-8")
         # safetensors lets nobody but the owner read what it writes
@@ -198,7 +200,7 @@ def write(
             complete(fresh)
         for file in fresh.iterdir():
             _fsync(file)
-    except (OSError, SafetensorError) as error:  # the library says a full disk in words of its own
+    except (OSError, SafetensorError, Unreadable) as error:  # the library says a full disk in words of its own
         shutil.rmtree(fresh, ignore_errors=True)
         raise MmdemoError(f"{folder.name} cannot be saved", str(error), "Free some space and save again") from None
     _put_in_place(fresh, folder, None if aside is None else aside.relative_to(folder))

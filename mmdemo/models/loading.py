@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,10 @@ from mmdemo.models.public import layout
 from mmdemo.models.public.base import PublicModel
 from mmdemo.models.ready import ReadyModel
 from mmdemo.models.sentiment import SentimentModel
+from mmdemo.models.weights import verify
 from mmdemo.tasks import TASKS
+
+log = logging.getLogger("mmdemo")
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -70,6 +74,8 @@ def load(task: str, model: str | None = None, *, device: str = "auto", allow_dow
 
         return open_public(task, public, name=model, device=pick_device(device))
     folder = registry.find(task, str(place) if place else model)
+    if checkpoint.read_config(folder).weights is None:
+        log.info("%s has no checksum: written by an older version", folder.name)
     ready = read(folder, device=pick_device(device))
     exact = ready.device == "cpu" and (not isinstance(ready, PublicModel) or ready.how.precision == "fp32")
     probe.check(ready, folder, tolerance=None if exact else probe.ROUNDED)
@@ -113,14 +119,22 @@ def _part(folder: Path, config: CheckpointConfig, role: str) -> Path:
     part = config.parts.get(role)
     if part is None:
         raise MmdemoError(f"{folder.name} cannot be loaded", f"its config.json names no {role} part")
-    if Path(part.name).name != part.name:
-        raise MmdemoError(f"{folder.name} cannot be loaded", f"its {role} part has a path for a name: {part.name}")
     place = registry.part_folder(folder, part.name)
     if not place.is_dir():
         raise MmdemoError(f"{folder.name} cannot be loaded", f"it needs {part.name}, which is not there")
     if checkpoint.weights_hash(place) != part.hash:
+        _refuse_damaged(place)
         raise MmdemoError(f"{folder.name} cannot be loaded", f"{part.name} is not the one that it was trained with")
     return place
+
+
+def _refuse_damaged(place: Path) -> None:
+    """Says which tensor of a part was damaged, where it is a damaged file and not another one."""
+    try:
+        config = checkpoint.read_config(place)
+    except MmdemoError:  # a base in the layout of its hub
+        return
+    verify(place, config)
 
 
 def _pictures(folder: Path, config: CheckpointConfig, device: str) -> PictureEncoder:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
@@ -15,14 +14,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from mmdemo.core.config import TUNED_TRUNK, CardText, CheckpointConfig, Part, from_mapping
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import Unreadable, read_object, read_text
 from mmdemo.core.turns import pause
 from mmdemo.models import checkpoint
+from mmdemo.models.weights import read_tensors
 from mmdemo.nets.speech import EmotionNet, SpeechConfig, SpeechEncoder
 from mmdemo.nets.text import TextConfig, TextEncoder, pad_tokens
 from mmdemo.nets.vision import STEM_BLOCKS, PictureTrunk, VisionConfig
@@ -162,7 +162,7 @@ def load_vision(folder: Path, *, device: str = "cpu", over: Path | None = None) 
         with _named(folder):
             if "architecture" in raw:
                 trunk = PictureTrunk(VisionConfig(architecture=str(raw["architecture"])))
-                trunk.net.load_state_dict(load_file(folder / checkpoint.WEIGHTS), strict=True)
+                trunk.net.load_state_dict(_base_tensors(folder), strict=True)
             else:
                 config = checkpoint.read_config(folder)
                 _expect(config.task, "vision", folder)
@@ -212,7 +212,7 @@ def load_text(folder: Path, *, device: str = "cpu") -> TextPart:
         with _named(folder):
             if raw.get("model_type") == "bert":
                 encoder = TextEncoder(TextConfig())
-                state = {k: v for k, v in load_file(folder / checkpoint.WEIGHTS).items() if not k.startswith("pooler.")}
+                state = {k: v for k, v in _base_tensors(folder).items() if not k.startswith("pooler.")}
                 state.pop("embeddings.position_ids", None)
                 encoder.net.load_state_dict(state, strict=True)
             else:
@@ -238,9 +238,9 @@ def _named(folder: Path) -> Iterator[None]:
 
 def _tokenizer_json(folder: Path) -> str:
     try:
-        text = (folder / "tokenizer.json").read_text(encoding="utf-8")
-    except OSError:
-        raise MmdemoError(f"{folder.name} cannot be loaded", "tokenizer.json is missing") from None
+        text = read_text(folder / "tokenizer.json")
+    except Unreadable as error:
+        raise MmdemoError(f"{folder.name} cannot be loaded", f"its tokenizer.json {error.trouble}") from None
     try:
         Tokenizer.from_str(text)
     except Exception as error:  # the library raises nothing narrower
@@ -250,10 +250,13 @@ def _tokenizer_json(folder: Path) -> str:
 
 def _raw_config(folder: Path) -> dict[str, object]:
     try:
-        raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise MmdemoError(f"{folder} is not a checkpoint", "it holds no readable config.json") from None
-    return raw if isinstance(raw, dict) else {}
+        return read_object(folder / "config.json")
+    except Unreadable as error:
+        raise MmdemoError(f"{folder} is not a checkpoint", f"its config.json {error.trouble}") from None
+
+
+def _base_tensors(folder: Path) -> dict[str, Tensor]:
+    return read_tensors(folder / checkpoint.WEIGHTS, name=folder.name)
 
 
 def _expect(have: str, want: str, folder: Path) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import Unreadable, read_object
 from mmdemo.core.types import (
     SAMPLE_RATE,
     AskRequest,
@@ -27,6 +29,7 @@ from mmdemo.core.types import (
     SentimentResult,
     Sound,
 )
+from mmdemo.core.writing import json_text
 
 FILE = "probe.json"
 TOLERANCE = 2e-3
@@ -111,7 +114,7 @@ def record(model: Model, *, tolerance: float = TOLERANCE) -> str:
     stored: dict[str, object] = {"tolerance": tolerance, "answers": answers(model.predict(asked))}
     if isinstance(model, _Speaks):
         stored["beginnings"] = model.beginnings(asked)
-    return json.dumps(stored, indent=1, ensure_ascii=False) + "\n"
+    return json_text(stored, indent=1) + "\n"
 
 
 def _classes(model: Model) -> tuple[str, ...]:
@@ -119,24 +122,59 @@ def _classes(model: Model) -> tuple[str, ...]:
     return found if isinstance(found, tuple) else ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What a checkpoint's probe.json holds; ``beginnings`` are None where it has none."""
+
+    tolerance: float
+    answers: tuple[Mapping[str, float], ...]
+    beginnings: tuple[Mapping[str, float], ...] | None = None
+
+
+def read(folder: Path) -> Stored:
+    """The probe of a checkpoint.
+
+    Raises:
+        MmdemoError: It is missing, or holds anything else.
+    """
+    try:
+        raw = read_object(folder / FILE)
+        tolerance = raw["tolerance"]
+        if not isinstance(tolerance, int | float) or isinstance(tolerance, bool) or not 0 <= tolerance <= ROUNDED:
+            raise ValueError(f"its tolerance is {tolerance!r}")
+        beginnings = raw.get("beginnings")
+        return Stored(
+            tolerance=tolerance,
+            answers=_stored(raw["answers"]),
+            beginnings=None if beginnings is None else _stored(beginnings),
+        )
+    except Unreadable as error:
+        raise MmdemoError(f"{folder.name} cannot be loaded", f"its {FILE} {error.trouble}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise MmdemoError(f"{folder.name} cannot be loaded", f"its {FILE} is not valid ({error})") from None
+
+
+def _stored(rows: object) -> tuple[Mapping[str, float], ...]:
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise TypeError("its answers are no list of objects")
+    for row in rows:
+        for label, score in row.items():
+            if isinstance(score, bool) or not isinstance(score, int | float):
+                raise TypeError(f"the score of {label[:40]!r} is no number")
+    return tuple(rows)
+
+
 def check(model: Model, folder: Path, *, tolerance: float | None = None) -> None:
     """Repeat the probe.
 
     Raises:
-        MmdemoError: Naming the first answer that differs by more than the tolerance stored with it.
+        MmdemoError: Naming the first answer that differs by more than the tolerance stored with it, or is no number.
     """
-    file = folder / FILE
-    if not file.exists():
-        raise MmdemoError(f"{folder.name} cannot be loaded", f"{FILE} is missing")
+    stored = read(folder)
     asked = requests(model.card.task, _classes(model))
-    try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
-        allowed = tolerance or float(stored["tolerance"])
-        loosely = allowed >= ROUNDED and "beginnings" in stored and isinstance(model, _Speaks)
-        told = stored["beginnings" if loosely else "answers"]
-        wanted = [{str(label): float(score) for label, score in answer.items()} for answer in told]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise MmdemoError(f"{folder.name} cannot be loaded", f"its {FILE} is not valid ({error})") from None
+    allowed = tolerance or stored.tolerance
+    loosely = allowed >= ROUNDED and stored.beginnings is not None and isinstance(model, _Speaks)
+    wanted = stored.beginnings if loosely and stored.beginnings is not None else stored.answers
     if len(wanted) == len(requests(model.card.task)):
         asked = asked[: len(wanted)]  # written before classes of one's own were asked for
     if len(wanted) != len(asked):
@@ -147,10 +185,12 @@ def check(model: Model, folder: Path, *, tolerance: float | None = None) -> None
     for i, (want, have) in enumerate(zip(wanted, found, strict=True)):
         for label in want.keys() | have.keys():
             # a runner-up may change places with the next one; only what both name must agree
-            if label in want and label in have and abs(want[label] - have[label]) > allowed:
+            both = (want.get(label, 0.0), have.get(label, 0.0))
+            apart = label in want and label in have and not abs(both[0] - both[1]) <= allowed  # NaN is within nothing
+            if apart or not all(map(math.isfinite, both)):
                 raise MmdemoError(
                     f"{folder.name} cannot be loaded",
-                    f"its probe differs: input {i + 1}, {label!r} was {want[label]:.4f} and is {have[label]:.4f}",
+                    f"its probe differs: input {i + 1}, {label!r} was {both[0]:.4f} and is {both[1]:.4f}",
                 )
         best = max(want, key=want.__getitem__, default="")
         turned = best not in have and not (loosely and want.get(best, 0.0) <= allowed)

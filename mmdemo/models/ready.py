@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,11 +17,21 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from mmdemo.core.config import CheckpointConfig
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.turns import COMPUTE, pause
-from mmdemo.core.types import Card, HeatMap, Request, Result
+from mmdemo.core.types import (
+    AskResult,
+    CaptionResult,
+    Card,
+    ClassifyResult,
+    HeatMap,
+    Request,
+    Result,
+    SentimentResult,
+)
 from mmdemo.models.parts import TextPart
 from mmdemo.models.pictures import PictureEncoder
 
 T = TypeVar("T")
+ResultT = TypeVar("ResultT", bound=Result)
 
 COMPUTE.cores = torch.get_num_threads()  # OMP_NUM_THREADS may say fewer than the machine has
 COMPUTE.use_threads = torch.set_num_threads
@@ -67,7 +78,7 @@ class ReadyModel(ABC):
         with torch.inference_mode():
             results = self._answer(requests)
         seconds = (time.perf_counter() - started) / len(requests)
-        return [replace(result, seconds=seconds) for result in results]
+        return [self._sound(replace(result, seconds=seconds)) for result in results]
 
     def stream(self, request: Request) -> Iterator[Result]:
         yield from self.predict([request])
@@ -99,9 +110,35 @@ class ReadyModel(ABC):
         if self.device == "cuda":
             torch.cuda.empty_cache()
 
+    def _sound(self, result: ResultT) -> ResultT:
+        """A result as it is; raises MmdemoError where a score is no number: JSON cannot say it, nobody can use it."""
+        if not all(map(math.isfinite, _scores(result))):
+            raise MmdemoError(
+                f"{self.card.id} has no answer to this", "its scores are no numbers", "Choose another model"
+            )
+        return result
+
     def _in_use(self) -> None:
         if self._released:
             raise MmdemoError(f"{self.card.id} has been unloaded", "", "Choose it again to load it")
+
+
+def _scores(result: Result) -> Iterator[float]:
+    """Every number of a result that a network has computed."""
+    match result:
+        case AskResult():
+            yield result.score
+            yield from (one.score for one in result.alternatives)
+            yield from (result.weights or {}).values()
+        case ClassifyResult():
+            yield from (one.score for one in result.labels)
+        case CaptionResult():
+            yield result.score
+            yield from (one.score for one in result.alternatives)
+        case SentimentResult():
+            yield from (one.score for one in result.scores)
+            yield from result.sentiment.values()
+            yield from (one.score for part in result.segments for one in part.scores)
 
 
 def blocks_of(tensor: Tensor) -> Iterator[tuple[int, int]]:
@@ -140,7 +177,7 @@ def cam(grid: Tensor, score: Callable[[Tensor], Tensor]) -> list[np.ndarray[Any,
 
 
 def scaled(cells: Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Divide by the largest value; all zero stays all zero."""
-    values: np.ndarray[Any, np.dtype[np.float32]] = cells.detach().float().cpu().numpy()
+    """Divide by the largest value; all zero stays all zero, and what is no number counts as nothing."""
+    values: np.ndarray[Any, np.dtype[np.float32]] = cells.detach().float().nan_to_num(0.0, 0.0, 0.0).cpu().numpy()
     top = float(values.max(initial=0.0))
     return values / top if top > 0 else values

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import logging
+import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from mmdemo.core.config import FAMILY
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import read_card_text
 from mmdemo.core.settings import cache_root, checkpoints_root, typed_path
 from mmdemo.core.types import TASKS, Card
 from mmdemo.core.words import nearest_name
 from mmdemo.models import folder as folders
+from mmdemo.models import probe
 from mmdemo.models.public import shelf
+from mmdemo.models.public.layout import is_public
+
+log = logging.getLogger("mmdemo")
 
 SHIPPED = frozenset(f"{task}-base" for task in (*TASKS, "vision", "text"))
 """Names of the checkpoints that come with the program."""
 
+
+NO_CHECKSUM = "Its weights have no checksum (written by an older version): damage to them may go unnoticed."
 
 RECEIVED = "received.json"
 """Lies in the folder of a checkpoint that came as a zip, and says from where."""
@@ -25,25 +35,96 @@ def default_model(task: str) -> str:
     return f"{task}-base"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Damaged:
+    """A model that lies on the disk and cannot be used.
+
+    Attributes:
+        id: As a model that works is called.
+        file: Of its folder, the one that is damaged; "" where it is not about one.
+        why: What is wrong, one sentence.
+        task: "" where nothing readable says it.
+    """
+
+    id: str
+    file: str
+    why: str
+    task: str = ""
+
+
 def list_models(task: str | None = None) -> tuple[Card, ...]:
-    """Cards of all models that can be served; broken folders are passed over.
+    """Cards of all models that can be served; damaged ones are told by :func:`survey`.
 
     Shipped ones come first, then checkpoints by name, then what others published and somebody brought here.
     """
-    root = checkpoints_root()
+    return survey(task)[0]
+
+
+def survey(task: str | None = None) -> tuple[tuple[Card, ...], tuple[Damaged, ...]]:
+    """All models that can be served, as :func:`list_models` has them, and those that are damaged, by name.
+
+    Every folder is looked at by itself: whatever lies in one, the others are listed. Of weights only the header is
+    read; their checksum is for loading.
+    """
     cards: list[Card] = []
-    for folder in sorted(root.iterdir()) if root.is_dir() else []:
-        if folder.suffix in {".part", ".old"} or not (folder / folders.WEIGHTS).exists():
-            continue
-        try:
-            card = read_card(folder)
-        except MmdemoError:
-            continue
-        if card.task in TASKS and task in (None, card.task):
-            cards.append(card)
+    damaged: list[Damaged] = []
+    for folder in _folders():
+        found = _isolated(folder)
+        if isinstance(found, Damaged):
+            damaged.append(found)
+        elif found is not None and found.task in TASKS:
+            cards.append(found)
     for one in shelf.known():
-        cards += [one.card(served) for served in one.tasks if served in TASKS and task in (None, served)]
-    return tuple(sorted(cards, key=lambda c: (TASKS.index(c.task), *_order(c))))
+        trouble = shelf.trouble(one)
+        if trouble is not None:
+            damaged.append(Damaged(id=one.id, file=trouble.name, why=str(trouble), task=next(iter(one.tasks), "")))
+        else:
+            cards += [one.card(served) for served in one.tasks if served in TASKS]
+    damaged += [Damaged(id=shelf.FILE, file=shelf.FILE, why=why) for why in shelf.damage()]
+    cards.sort(key=lambda c: (TASKS.index(c.task), *_order(c)))
+    return (
+        tuple(card for card in cards if task in (None, card.task)),
+        tuple(one for one in damaged if task is None or one.task in ("", task)),
+    )
+
+
+def _folders() -> list[Path]:
+    """What may be a checkpoint: a run that has not come to a model yet, and a public model, are none."""
+    root = checkpoints_root()
+    try:
+        found = sorted(folder for folder in root.iterdir() if folder.is_dir())
+    except OSError:
+        return []
+    return [folder for folder in found if folder.suffix not in {".part", ".old"} and not folder.name.startswith(".")]
+
+
+def _isolated(folder: Path) -> Card | Damaged | None:
+    """The card of a folder, or what is wrong with it; None where no checkpoint of ours lies there."""
+    task = ""
+    file = "config.json"
+    try:
+        if not os.path.lexists(folder / file) or is_public(folder):
+            weights = os.path.lexists(folder / folders.WEIGHTS) and not os.path.lexists(folder / file)
+            return _missing(folder, file) if weights else None
+        task = folders.read_config(folder).task
+        file = folders.WEIGHTS
+        folders.read_header(folder / file)
+        file = "metrics.json"
+        folders.read_metrics(folder)
+        file = probe.FILE
+        if os.path.lexists(folder / file):
+            probe.read(folder)
+        file = ""
+        return read_card(folder)
+    except MmdemoError as error:
+        return Damaged(id=folder.name, file=file, why=str(error), task=task)
+    except Exception as error:  # whatever it is, it must not take the other models away
+        log.warning("%s cannot be listed", folder, exc_info=error)
+        return Damaged(id=folder.name, file=file, why=f"{type(error).__name__}: {error}", task=task)
+
+
+def _missing(folder: Path, file: str) -> Damaged:
+    return Damaged(id=folder.name, file=file, why=f"{folder.name} cannot be loaded: its {file} is missing.")
 
 
 def list_own(task: str | None = None) -> tuple[Card, ...]:
@@ -70,8 +151,8 @@ def find(task: str, model: str | None) -> Path:
     """
     name = model or default_model(task)
     here = checkpoints_root() / name
-    folder = here if (here / "config.json").exists() else typed_path(name)
-    if not (folder / "config.json").exists():
+    folder = here if there(here / "config.json") else typed_path(name)
+    if not there(folder / "config.json"):
         refuse_unfinished(name)
         known = [card.id for card in list_models(task)]
         near = nearest_name(name, known)
@@ -89,7 +170,7 @@ def find(task: str, model: str | None) -> Path:
 def refuse_unfinished(name: str) -> None:
     """Raises MmdemoError where the name is that of a run which has not come to a model yet."""
     for place in (checkpoints_root() / name, typed_path(name)):
-        if (place / "trainer").is_dir() and not (place / "config.json").exists():
+        if there(place / "trainer") and not there(place / "config.json"):
             raise MmdemoError(f"{name} is no model yet", "its training has not ended", "Go on with --resume")
 
 
@@ -101,7 +182,7 @@ def find_any(model: str) -> Path:
     """
     root = checkpoints_root()
     for place in (root / model, typed_path(model)):
-        if (place / "config.json").is_file():
+        if there(place / "config.json"):
             return place
     known = sorted(file.parent.name for file in root.glob("*/config.json")) if root.is_dir() else []
     near = nearest_name(model, known)
@@ -116,7 +197,7 @@ def read_card(folder: Path) -> Card:
     """The card of a checkpoint folder, from its files alone."""
     config = folders.read_config(folder)
     places = [folder, *(part_folder(folder, part.name) for part in config.parts.values())]
-    readme = folder / "README.md"
+    limits = config.card.limits if config.weights is not None else (*config.card.limits, NO_CHECKSUM)
     listed = folder.parent.resolve() == checkpoints_root().resolve()
     cached = folder.resolve().is_relative_to(cache_root().resolve())  # a zip, unpacked: its place is nobody's business
     shipped = folder.name in SHIPPED and listed
@@ -125,18 +206,26 @@ def read_card(folder: Path) -> Card:
         task=config.task,
         summary=config.card.summary,
         licence=config.card.licence,
-        limits=config.card.limits,
+        limits=limits,
         source="shipped" if shipped else "received" if (folder / RECEIVED).exists() else "trained here",
         parameters=sum(folders.parameters_in(place / folders.WEIGHTS) for place in places),
         size=sum(f.stat().st_size for place in places if place.is_dir() for f in place.iterdir() if f.is_file()),
         metrics=folders.read_metrics(folder),
-        text=readme.read_text(encoding="utf-8", errors="replace") if readme.exists() else "",
+        text=read_card_text(folder / "README.md"),
     )
 
 
 def part_folder(folder: Path, name: str) -> Path:
     """Where a part lies: packed into the checkpoint, beside it, or among the shipped ones."""
     for place in (folder / "parts" / name, folder.parent / name):
-        if place.is_dir():
+        if there(place):
             return place
     return checkpoints_root() / name
+
+
+def there(place: Path) -> bool:
+    """Whether something lies there; not so under a name that the system refuses, for its length or its signs."""
+    try:
+        return place.exists()
+    except (OSError, ValueError):
+        return False

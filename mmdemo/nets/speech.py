@@ -9,7 +9,6 @@ Legend for shapes: ``B`` batch, ``S`` samples, ``M`` mel bins, ``F`` mel frames 
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from mmdemo.core.reading import read_object
 
 SAMPLE_RATE = 16_000
 FFT = 400
@@ -401,8 +402,9 @@ def load_whisper_encoder(folder: Path, *, layers: int | None = None, dropout: fl
 
     Raises:
         ValueError: A tensor is missing, has another shape, or more layers are asked for than there are.
+        Unreadable: There is no readable config.json.
     """
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_object(folder / "config.json")
     available = int(config["encoder_layers"])
     wanted = available if layers is None else layers
     if not 1 <= wanted <= available:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import TASKS, Model
+from mmdemo.core.writing import harmless_cell
 from mmdemo.data.read import Dataset, read_examples
 from mmdemo.data.split import fold_split
 from mmdemo.evaluate.compare import compare
@@ -21,8 +22,6 @@ from mmdemo.studio.held import learned_note
 
 COLUMNS = ("file", "question", "truth", "a", "a_score", "a_credit", "b", "b_score", "b_credit", "right")
 """Columns of :func:`write_csv`."""
-
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def folder_of(model: str) -> Path:
@@ -131,12 +130,8 @@ def write_csv(verdict: Verdict, file: Path) -> None:
             writer = csv.writer(stream)
             writer.writerow(COLUMNS)
             for row in verdict.rows:
-                sides = [(_plain(s.answer), f"{s.score:.6f}", f"{s.credit:.6f}") for s in (row.a, row.b)]
-                head = [_plain(row.file), _plain(row.question), _plain(row.truth)]
+                sides = [(harmless_cell(s.answer), f"{s.score:.6f}", f"{s.credit:.6f}") for s in (row.a, row.b)]
+                head = [harmless_cell(row.file), harmless_cell(row.question), harmless_cell(row.truth)]
                 writer.writerow([*head, *sides[0], *sides[1], row.right])
     except OSError as error:
         raise MmdemoError(f"{file} cannot be written", (error.strerror or str(error)).lower()) from None
-
-
-def _plain(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -11,12 +10,14 @@ import time
 import uuid
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from mmdemo.core.config import CheckpointConfig
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import checkpoints_root
 from mmdemo.core.types import Card
+from mmdemo.core.writing import json_text
 from mmdemo.models import folder as folders
 from mmdemo.models import hub, registry
 
@@ -53,6 +54,7 @@ def export(name: str, to: Path) -> Path:
 
     folder = registry.find_any(name)
     config = folders.read_config(folder)
+    checkpoint.read_weights(folder)  # what is damaged is not handed on
     entries = [(f"{folder.name}/{file.name}", file) for file in _files(folder)]
     for role, part in sorted(config.parts.items()):
         place = registry.part_folder(folder, part.name)
@@ -70,7 +72,8 @@ def export(name: str, to: Path) -> Path:
     except OSError as error:
         raise MmdemoError(f"{folder.name} cannot be exported", error.strerror or str(error)) from None
     finally:
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written, nothing can be removed
+            fresh.unlink(missing_ok=True)
     return target
 
 
@@ -103,7 +106,7 @@ def receive(zip: Path, *, name: str | None = None) -> Card:
         _keep(found, place)
         _prove(place)
         origin = {"file": zip.name, "sha256": digest, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-        (place / registry.RECEIVED).write_text(json.dumps(origin, ensure_ascii=False) + "\n", encoding="utf-8")
+        (place / registry.RECEIVED).write_text(json_text(origin) + "\n", encoding="utf-8")
         return registry.read_card(_settle(place, root, wanted))
     except OSError as error:
         raise MmdemoError(f"{zip.name} cannot be taken in", error.strerror or str(error)) from None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import object_or_empty
 from mmdemo.core.types import TASKS
 from mmdemo.data.examples import Dataset
 from mmdemo.data.features import file_hashes
@@ -147,11 +147,7 @@ def _same_name(name: str, folder: Path, dataset: Dataset) -> str:
 
 
 def _read(file: Path) -> Mapping[str, object]:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return object_or_empty(file)
 
 
 def _listed(value: object) -> Sequence[object]:

@@ -6,7 +6,6 @@ import dataclasses
 import math
 import shlex
 import tempfile
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 import tomli_w
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import Unreadable, parse_toml
 from mmdemo.core.settings import ROOT
 from mmdemo.models.registry import default_model
 from mmdemo.train.plan import base_here, config_of
@@ -240,8 +240,8 @@ def parse_line(line: str) -> tuple[str, Value]:
     if not (sign and dot and section and key):
         raise MmdemoError(f"The setting {line.strip()!r} is not understood", "it must read section.key=value")
     try:
-        found = tomllib.loads(f"value = {value.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
+        found = parse_toml(f"value = {value.strip()}", name="the setting")["value"]
+    except Unreadable:
         found = value.strip()  # a bare word is a string
     return name.strip(), tuple(found) if isinstance(found, list) else found
 

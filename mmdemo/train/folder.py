@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -12,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from mmdemo.core.reading import Unreadable, object_or_empty, parse_json, read_bytes
+from mmdemo.core.writing import json_text
 
 TRAINER = "trainer"
 """Folder of the run's own things, below that of the checkpoint it makes."""
@@ -39,6 +41,9 @@ OUTPUT, EXIT, SUPERVISOR = "output.txt", "exit.json", "supervisor.json"
 WATCHED = "MMDEMO_WATCHED_RUN"
 """Environment variable of a run that something watches over: its folder."""
 
+MOST_EVENTS = 1 << 30
+"""Bytes of the events of a run; a week of steps has some hundred million."""
+
 NOT_FIGURES = frozenset({"time", "step", "epoch", "loss", "rate", "grad"})
 """Of an event: what is no validation figure."""
 
@@ -48,17 +53,13 @@ Event = dict[str, Any]
 def write_json(value: object, file: Path) -> None:
     """Whole or not at all."""
     part = file.with_name(file.name + ".part")
-    part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.write_text(json_text(value, indent=1) + "\n", encoding="utf-8")
     part.replace(file)
 
 
 def read_json(file: Path) -> Event:
     """The object in a file; empty where there is none, or something else."""
-    try:
-        found = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return object_or_empty(file)
 
 
 def read_learned(folder: Path) -> dict[str, frozenset[str]]:
@@ -83,8 +84,8 @@ def read_status(folder: Path) -> Event:
 def read_events(folder: Path) -> list[Event]:
     """The events of a run, oldest first; a line that was cut short is passed over."""
     try:
-        lines = (folder / EVENTS).read_text(encoding="utf-8").splitlines()
-    except OSError:
+        lines = read_bytes(folder / EVENTS, most=MOST_EVENTS).decode("utf-8", errors="replace").splitlines()
+    except Unreadable:
         return []
     return list(_events(lines))
 
@@ -110,8 +111,8 @@ def last_lines(file: Path, *, most: int) -> list[str]:
 def _events(lines: list[str]) -> Iterator[Event]:
     for line in lines:
         try:
-            event = json.loads(line)
-        except ValueError:
+            event = parse_json(line, name=EVENTS)
+        except Unreadable:
             continue
         if isinstance(event, dict) and isinstance(event.get("step"), int):
             yield event

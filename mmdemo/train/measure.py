@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import read_object
 from mmdemo.core.settings import data_root
+from mmdemo.core.writing import json_text
 from mmdemo.data.read import Dataset, read_examples
 from mmdemo.data.split import fold_split, folds_for
 from mmdemo.evaluate.report import Report
@@ -88,11 +89,11 @@ def run_folds(plan: Plan, train: Callable[[Plan], None], *, say: Say) -> Report:
         ),
         name=plan.out.name,
     )
-    text = json.dumps(report.to_json(), indent=1) + "\n"
+    text = json_text(report.to_json(), indent=1) + "\n"
     (plan.out / "trainer" / "cross_validation.json").write_text(text, encoding="utf-8")
     if (plan.out / probe.FILE).exists():
         recipe = report.to_metrics(f"recipe: {report.data}")
         own = [metric for metric in read_metrics(plan.out) if not metric.data.startswith("recipe: ")]
-        notes = json.loads((plan.out / "metrics.json").read_text(encoding="utf-8"))
+        notes = read_object(plan.out / "metrics.json")
         finish(plan.out, [*own, *recipe], notes["command"], list(dict.fromkeys([*notes["notes"], *report.notes])))
     return report

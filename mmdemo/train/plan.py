@@ -17,8 +17,10 @@ import transformers
 
 import mmdemo
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import Unreadable, object_or_empty, parse_json, read_object
 from mmdemo.core.settings import ROOT, checkpoints_root, data_root, typed_path
 from mmdemo.core.words import nearest_name
+from mmdemo.core.writing import json_text
 from mmdemo.data.examples import Dataset
 from mmdemo.data.features import file_hashes
 from mmdemo.data.prepare import Bases
@@ -218,10 +220,7 @@ def _replaces(plan: Plan, folder: Path) -> str | None:
 
 def read_replaced(folder: Path) -> str | None:
     """The same, as the run's plan has it."""
-    try:
-        found = json.loads((folder / PLAN).read_text(encoding="utf-8"))["replaces"]
-    except (OSError, ValueError, KeyError):
-        return None
+    found = object_or_empty(folder / PLAN).get("replaces")
     return found if isinstance(found, str) else None
 
 
@@ -232,9 +231,9 @@ def check_resumed(plan: Plan, folder: Path, *, data_hash: str, base_hash: str, p
         MmdemoError: Data or settings have changed, so that the state does not fit.
     """
     try:
-        before = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+        before = read_object(folder / PLAN)
         settings, data = before["settings"], before["data_hash"]
-    except (OSError, ValueError, KeyError):
+    except (Unreadable, KeyError):
         return []
     if data != data_hash:
         raise MmdemoError(
@@ -255,7 +254,7 @@ def check_resumed(plan: Plan, folder: Path, *, data_hash: str, base_hash: str, p
             "Name the same, or start anew without --resume",
         )
     said = []
-    now = json.loads(json.dumps(settings_of(plan.config)))  # as JSON has it
+    now = parse_json(json_text(settings_of(plan.config)), name=PLAN)  # as JSON has it
     for section, values in now.items():
         was = settings.get(section, {})
         for key in sorted(values.keys() | was.keys()):

@@ -7,7 +7,6 @@ what goes in and what comes out. How many places there are is told by the config
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import object_or_empty
 from mmdemo.core.types import SAMPLE_RATE
 from mmdemo.models.folder import shapes_in
 from mmdemo.models.public.layout import OPEN_CLIP_CONFIG, Layout, weights_in
@@ -188,11 +188,7 @@ def _number(value: object) -> float:
 
 
 def _json(file: Path) -> dict[str, object]:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return object_or_empty(file)
 
 
 def check_memory(name: str, cost: Cost, settings: TrainSettings, *, device: str, free: int | None = None) -> int:

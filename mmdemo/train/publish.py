@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from mmdemo.core.config import CLASSES, Calibration, CardText, CheckpointConfig
 from mmdemo.core.memory import trim
 from mmdemo.core.types import TASKS as SERVED
 from mmdemo.core.types import Metric
+from mmdemo.core.writing import json_text
 from mmdemo.data.prepare import Bases, Prepared
 from mmdemo.data.teacher import credit
 from mmdemo.evaluate.card import render_card
@@ -168,7 +168,7 @@ def finish(folder: Path, metrics: Sequence[Metric], command: str, notes: Sequenc
     if is_adapter(config):
         card = with_base(card, folder, config)
     rows = [asdict(metric) for metric in metrics]
-    text = json.dumps({"command": command, "metrics": rows, "notes": list(notes)}, indent=1, ensure_ascii=False)
+    text = json_text({"command": command, "metrics": rows, "notes": list(notes)}, indent=1)
     (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
     readme = render_card(
         name or folder.name,

@@ -7,28 +7,28 @@ the model is loaded: what is saved is disk and download, not time.
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from safetensors import safe_open
-from safetensors.torch import load_file
-
 from mmdemo.core.config import FAMILY, CheckpointConfig
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.memory import keep_freed_memory
+from mmdemo.core.reading import Unreadable
 from mmdemo.core.settings import ROOT, data_root
 from mmdemo.core.types import TASKS as SERVED
 from mmdemo.core.types import Json
+from mmdemo.core.writing import json_text
 from mmdemo.data.read import Dataset, read_examples
 from mmdemo.data.split import fold_split
 from mmdemo.evaluate.compare import Comparison, compare
 from mmdemo.models import checkpoint, hub, probe, registry
+from mmdemo.models.folder import read_header
 from mmdemo.models.loading import load, pick_device, read
 from mmdemo.models.public.layout import is_public
+from mmdemo.models.weights import read_tensors, verify
 from mmdemo.train.cost import Cost, cost_of
 from mmdemo.train.plan import default_config
 from mmdemo.train.publish import finish
@@ -133,12 +133,10 @@ def refuse(source: Path, out: Path, config: CheckpointConfig, data: Sequence[Pat
     if FAMILY in config.net:
         raise _made_by_others(source)
     try:
-        with safe_open(source / checkpoint.WEIGHTS, framework="pt") as file:
-            scaled = any(name.endswith(checkpoint.SCALE) for name in file.keys())  # noqa: SIM118 - not a dict
-    except Exception as error:  # the library raises nothing narrower
-        why = str(error) if (source / checkpoint.WEIGHTS).exists() else f"{checkpoint.WEIGHTS} is missing"
-        raise MmdemoError(f"{source.name} cannot be loaded", why) from None
-    if scaled:
+        names, _ = read_header(source / checkpoint.WEIGHTS)
+    except Unreadable as error:
+        raise MmdemoError(f"{source.name} cannot be loaded", f"{checkpoint.WEIGHTS} {error.trouble}") from None
+    if any(name.endswith(checkpoint.SCALE) for name in names):
         raise MmdemoError(f"{source.name} is in int8 already", "its rows have scales beside them")
     if data and config.task not in SERVED:
         raise MmdemoError(
@@ -182,7 +180,8 @@ def smaller(name: str, config: CheckpointConfig) -> CheckpointConfig:
 
 def _write(source: Path, fresh: Path, config: CheckpointConfig) -> None:
     """Write the rounded checkpoint and what else the source brings along."""
-    packed = checkpoint.pack(load_file(source / checkpoint.WEIGHTS), int8=True)
+    verify(source, checkpoint.read_config(source))
+    packed = checkpoint.pack(read_tensors(source / checkpoint.WEIGHTS, name=source.name), int8=True)
     if not any(name.endswith(checkpoint.SCALE) for name in packed):
         raise MmdemoError(f"{source.name} cannot be made smaller", "none of its matrices is large enough")
     extra = {
@@ -336,7 +335,7 @@ def main(
         say=say,
     )
     if json_out:
-        print(json.dumps(done.to_json()))  # noqa: T201
+        print(json_text(done.to_json()))  # noqa: T201
         return 0
     for sentence in done.cost.sentences(done.source, done.task):
         say(sentence)

@@ -16,7 +16,6 @@ Names of the files, and what can be read of them without torch: :mod:`mmdemo.tra
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
@@ -32,6 +31,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import Unreadable, read_text
+from mmdemo.core.writing import json_text
 from mmdemo.train import processes
 from mmdemo.train.folder import (
     BEST,
@@ -167,8 +168,8 @@ class Record:
 
     def _process(self) -> str:
         try:
-            return (self.folder / PID).read_text(encoding="utf-8").strip()
-        except OSError:
+            return read_text(self.folder / PID).strip()
+        except Unreadable:
             return "unknown"
 
     # ---------------------------------------------------------------- speaking
@@ -227,7 +228,7 @@ class Record:
         if self.writes:
             line = {"time": round(time.time(), 3), **{name: _number(value) for name, value in values.items()}}
             with _room(self.folder), (self.folder / EVENTS).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+                file.write(json_text(line) + "\n")
 
     def events(self) -> list[Event]:
         """All lines; one that was cut short by an interruption is passed over."""
@@ -238,7 +239,7 @@ class Record:
         if self.writes:
             kept = [event for event in self.events() if event["step"] <= step]
             part = self.folder / (EVENTS + ".part")
-            part.write_text("".join(json.dumps(event) + "\n" for event in kept), encoding="utf-8")
+            part.write_text("".join(json_text(event) + "\n" for event in kept), encoding="utf-8")
             part.replace(self.folder / EVENTS)
 
     # ---------------------------------------------------------------- weights

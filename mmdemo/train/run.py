@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.core.memory import keep_freed_memory
 from mmdemo.core.types import TASKS as SERVED
 from mmdemo.core.words import nearest_name
+from mmdemo.core.writing import json_text
 from mmdemo.data.examples import Dataset
 from mmdemo.data.prepare import PREPARE, Bases, Prepared, Sources, prepare_public
 from mmdemo.data.sources import make_sources
@@ -480,7 +480,7 @@ def _trained(plan: Plan, watch: Watch, json_out: bool) -> int:
     train(plan, watch=watch, then=then)
     if json_out and processes.is_main():
         found = [report.to_json() for report in reports]
-        print(json.dumps({"task": plan.task, "model": str(plan.out), "reports": found}))  # noqa: T201 - the output
+        print(json_text({"task": plan.task, "model": str(plan.out), "reports": found}))  # noqa: T201 - the output
     return 0
 
 
@@ -490,5 +490,5 @@ def _cross_validated(plan: Plan, watch: Watch, json_out: bool) -> int:
 
     report = run_folds(plan, one, say=watch.say)
     figures = "\n".join(f"{m.name} {m.value:.3f} ({m.low:.3f} to {m.high:.3f})" for m in report.to_metrics())
-    print(json.dumps(report.to_json()) if json_out else f"{report.data}, n = {report.n}\n{figures}")  # noqa: T201
+    print(json_text(report.to_json()) if json_out else f"{report.data}, n = {report.n}\n{figures}")  # noqa: T201
     return 0

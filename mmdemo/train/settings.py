@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import tomllib
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import tomli_w
 
 from mmdemo.core.config import CardText, Scalar
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import MOST_TOML, Unreadable, parse_toml, read_bytes
 from mmdemo.core.words import nearest_name
 from mmdemo.tasks.base import LossSettings
 from mmdemo.tasks.tune import Tune
@@ -174,11 +174,13 @@ def read_config(file: Path, overrides: Sequence[str] = ()) -> RunConfig:
         MmdemoError: For an unreadable file, an unknown key (naming the nearest one) or a value of the wrong type.
     """
     try:
-        raw = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise MmdemoError(f"{file} cannot be read", error.strerror or str(error)) from None
-    except ValueError as error:  # not TOML, or not even UTF-8
-        raise MmdemoError(f"{file} is not valid TOML", str(error)) from None
+        text = read_bytes(file, most=MOST_TOML)
+    except Unreadable as error:
+        raise MmdemoError(f"{file} cannot be read", error.why) from None
+    try:
+        raw = parse_toml(text, name=file.name)
+    except Unreadable as error:
+        raise MmdemoError(f"{file} is not valid TOML", error.why) from None
     for override in overrides:
         _apply(raw, override)
     sections = {f.name for f in dataclasses.fields(RunConfig)}
@@ -211,8 +213,8 @@ def _apply(raw: dict[str, typing.Any], override: str) -> None:
     if not (sign and dot and key):
         raise MmdemoError(f"--set {override} is not understood", "it must read section.key=value")
     try:
-        value = tomllib.loads(f"value = {text.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = parse_toml(f"value = {text.strip()}", name="--set")["value"]
+    except Unreadable:
         value = text.strip()  # a bare word is a string
     values = raw.setdefault(section, {})
     if not isinstance(values, dict):

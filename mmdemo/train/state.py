@@ -9,7 +9,6 @@ trainer_state.json       step and epoch, as transformers writes it
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
@@ -19,10 +18,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import read_object
+from mmdemo.models import weights
 from mmdemo.train.folder import newest_state, step_of, write_json
 
 __all__ = [
@@ -95,9 +96,9 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         MmdemoError: It is not there or damaged.
     """
     try:
-        return load_file(file)
-    except Exception as error:  # safetensors raises its own, and what the system raises
-        raise MmdemoError(f"The state in {file.parent} cannot be used", f"{file.name}: {error}") from None
+        return weights.read_tensors(file, name=file.parent.name)
+    except MmdemoError as error:
+        raise MmdemoError(f"The state in {file.parent} cannot be used", error.why) from None
 
 
 # ---------------------------------------------------------------- optimizer
@@ -120,7 +121,7 @@ def read_optimizer(optimizer: torch.optim.Optimizer, place: Path) -> dict[str, A
     Raises:
         MmdemoError: The state belongs to other parameters.
     """
-    found = json.loads((place / GROUPS).read_text(encoding="utf-8"))
+    found = read_object(place / GROUPS)
     now = optimizer.state_dict()["param_groups"]
     if [group["params"] for group in now] != [group["params"] for group in found["groups"]]:
         raise MmdemoError(f"The state in {place} cannot be used", "it was made with other trained parameters")

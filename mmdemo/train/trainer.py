@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import math
 import shutil
@@ -19,6 +18,7 @@ from torch import nn
 from transformers import TrainingArguments
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import object_or_empty
 from mmdemo.tasks.base import Task
 from mmdemo.train import processes, state
 from mmdemo.train.average import Average
@@ -215,8 +215,8 @@ def _chosen(record: Record, metric: str | None) -> int:
 def read_parts(place: Path, otherwise: int) -> int:
     """Into how many parts steps were cut when a state was written."""
     try:
-        return int(json.loads((place / PARTS).read_text(encoding="utf-8"))["parts"])
-    except (OSError, ValueError, KeyError):
+        return int(object_or_empty(place / PARTS)["parts"])
+    except (ValueError, KeyError, TypeError):
         return otherwise
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
+from mmdemo.core.writing import json_text
 from mmdemo.serving import jobs
 from mmdemo.serving.engine import Engine
 from mmdemo.ui.queue import AT_ONCE, MODEL_LANE
@@ -132,7 +132,7 @@ def answer_assistants_in_json(demo: gr.Blocks) -> None:
     as_content, as_files = server.postprocess_output_data, server.convert_strings_to_filedata
 
     def in_json(outputs: Any, root_url: str) -> Any:
-        return as_content([json.dumps(output, ensure_ascii=False) for output in outputs], root_url)
+        return as_content([json_text(output) for output in outputs], root_url)
 
     def files_only(value: Any, places: Any) -> Any:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -32,12 +32,14 @@ class Bar:
             only what is on the list can be asked for and nothing is swapped, the list itself.
         notes: The line about the last swap; none on a shared page.
         asked: Another value has the list's choice loaded: what a program puts into a list gives no input event.
+        damaged: What lies among the models and cannot be used; none on a shared page.
     """
 
     models: Mapping[str, gr.Dropdown]
     serving: Mapping[str, gr.Dropdown | gr.Textbox]
     notes: Mapping[str, gr.HTML]
     asked: Mapping[str, gr.State]
+    damaged: gr.HTML | None = None
 
 
 def choices(engine: Engine, words: gr.I18n) -> dict[str, gr.Dropdown]:
@@ -56,7 +58,17 @@ def below(models: Mapping[str, gr.Dropdown], *, public: bool) -> Bar:
         for task in TASKS
     }
     asked = {task: gr.State("") for task in TASKS}
-    return Bar(models=models, serving=serving, notes=notes, asked=asked)
+    damaged = gr.HTML(elem_id="damaged-models", elem_classes="mm-loaded")
+    return Bar(models=models, serving=serving, notes=notes, asked=asked, damaged=damaged)
+
+
+def damaged_note(damaged: Sequence[registry.Damaged], language: Language) -> str:
+    """Which models cannot be used, and why; "" where there are none."""
+    if not damaged:
+        return ""
+    rows = "".join(f"<li><b>{escape(one.id)}</b> {escape(one.why)}</li>" for one in damaged)
+    title = escape(text("bar_damaged", language, n=len(damaged)))
+    return f'<details class="mm mm-sub"><summary>{title}</summary><ul>{rows}</ul></details>'
 
 
 def follow(engines: Engines, bar: Bar, *, device: gr.Dropdown, cards: Mapping[str, gr.Markdown]) -> None:
@@ -150,9 +162,12 @@ def _look_often(engines: Engines, bar: Bar, *, device: gr.Dropdown, cards: Mappi
             column, told = _look(engine, task, model, before.get(task), language)
             columns.append(column)
             known[task] = told
-        return [known, *(part for parts in zip(*columns, strict=True) for part in parts)]
+        note = damaged_note(registry.survey()[1], language)
+        return [known, *(part for parts in zip(*columns, strict=True) for part in parts), note]
 
     outputs = [seen, *bar.models.values(), *bar.serving.values(), *bar.notes.values(), *cards.values()]
+    if bar.damaged is not None:
+        outputs.append(bar.damaged)
     timer = gr.Timer(LOOKS_EVERY)
     timer.tick(look, [seen, device, *bar.serving.values()], outputs, api_name="page_models_look", **QUICK_EVENTS)
 

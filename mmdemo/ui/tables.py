@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmdemo.core.types import ClassifyResult
+from mmdemo.core.writing import harmless_cell
 from mmdemo.ui.answers import percent
 from mmdemo.ui.strings import Language, label_text, text
 
 COLUMNS = ("file", "label", "score", "sure", "second", "note")
 """Columns of the table on the page, as keys ``column_<name>`` of ``strings``."""
-
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +45,6 @@ def shown_rows(rows: Sequence[Row], language: Language) -> list[list[str]]:
     return shown
 
 
-def plain_cell(value: str) -> str:
-    """Text that no spreadsheet takes for a formula: file names and labels come from strangers."""
-    return f"'{value}" if value.startswith(_FORMULA_STARTS) else value
-
-
 def write_csv(rows: Sequence[Row], folder: Path) -> Path:
     """Write all probabilities, one column per label, into a new folder below ``folder``.
 
@@ -61,13 +55,19 @@ def write_csv(rows: Sequence[Row], folder: Path) -> Path:
     path = Path(tempfile.mkdtemp(dir=folder)) / "labels.csv"
     with path.open("w", newline="", encoding="utf-8-sig") as stream:  # the mark makes Excel read UTF-8
         writer = csv.writer(stream)
-        writer.writerow([plain_cell(name) for name in ("file", "label", "score", "sure", "error", *labels)])
+        writer.writerow([harmless_cell(name) for name in ("file", "label", "score", "sure", "error", *labels)])
         for row in rows:
             if row.result is None:
-                writer.writerow([plain_cell(row.file), "", "", "", plain_cell(row.note), *("" for _ in labels)])
+                writer.writerow([harmless_cell(row.file), "", "", "", harmless_cell(row.note), *("" for _ in labels)])
                 continue
             best = row.result.labels[0]
             scores = {scored.label: f"{scored.score:.6f}" for scored in row.result.labels}
-            head = [plain_cell(row.file), plain_cell(best.label), f"{best.score:.6f}", str(row.result.sure).lower(), ""]
+            head = [
+                harmless_cell(row.file),
+                harmless_cell(best.label),
+                f"{best.score:.6f}",
+                str(row.result.sure).lower(),
+                "",
+            ]
             writer.writerow(head + [scores.get(label, "") for label in labels])
     return path

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmdemo.cli.files import _harmless, check_results_path, open_results, record
+from mmdemo.cli.files import check_results_path, open_results, record
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import (
     AskResult,
@@ -21,6 +21,7 @@ from mmdemo.core.types import (
     Segment,
     SentimentResult,
 )
+from mmdemo.core.writing import harmless_cell
 
 ASK = AskResult(
     file="dog.jpg",
@@ -134,7 +135,7 @@ def test_csv_of_sentiment(tmp_path: Path) -> None:
 
 @given(st.text())
 def test_no_text_starts_like_a_formula(text: str) -> None:
-    cell = str(_harmless(text))
+    cell = str(harmless_cell(text))
     assert cell.endswith(text)
     assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
 

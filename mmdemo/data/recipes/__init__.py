@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from random import Random
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.writing import json_text
 from mmdemo.data.read import read_examples
 from mmdemo.data.recipes.open_questions import Question, open_questions
 from mmdemo.data.recipes.picture import Picture, read_picture
@@ -134,6 +134,6 @@ def write_questions(
             row = question.to_row()
             row["file_name"] = Path(question.file_name).name
             row["folder"] = Path(os.path.relpath(where[question.file_name].resolve(), out.resolve())).as_posix()
-            lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+            lines.write(json_text(row) + "\n")
     part.replace(out / "questions.jsonl")
     return len(made)

@@ -8,7 +8,6 @@ base.json            where the base lies on this machine, if no hub knows it; ne
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,8 +18,10 @@ from torch import Tensor, nn
 
 from mmdemo.core.config import FAMILY, CheckpointConfig, Scalar
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import object_or_empty
 from mmdemo.core.settings import checkpoints_root
 from mmdemo.core.types import Card
+from mmdemo.core.writing import json_text
 from mmdemo.models import checkpoint, hub
 from mmdemo.models.folder import parameters_in
 from mmdemo.models.public import shelf
@@ -216,15 +217,12 @@ def local_note(base: Base) -> dict[str, str]:
     """The file that says where a base lies which no hub knows, by name; empty for one that a hub knows."""
     if base.revision:
         return {}
-    return {checkpoint.LOCAL: json.dumps({"folder": str(base.folder.resolve())}, ensure_ascii=False) + "\n"}
+    return {checkpoint.LOCAL: json_text({"folder": str(base.folder.resolve())}) + "\n"}
 
 
 def _places(folder: Path, name: str) -> list[Path]:
     """Where a folder that no hub knows may lie; a name with a path in it is nobody's."""
-    try:
-        noted = json.loads((folder / checkpoint.LOCAL).read_text(encoding="utf-8"))["folder"]
-    except (OSError, ValueError, KeyError, TypeError):
-        noted = None
+    noted = object_or_empty(folder / checkpoint.LOCAL).get("folder")
     if not name or Path(name).name != name:
         return []
     places = [Path(noted)] if isinstance(noted, str) else []

@@ -153,10 +153,12 @@ class CocaModel(PublicModel):
                 break
             if held is not None:
                 partial = self._result(request, held[:1])
-                yield replace(partial, caption=partial.caption.rstrip("."), seconds=time.perf_counter() - started)
+                seconds = time.perf_counter() - started
+                yield self._sound(replace(partial, caption=partial.caption.rstrip("."), seconds=seconds))
             held = found
         if held is not None:
-            yield replace(self._result(request, held), seconds=time.perf_counter() - started)
+            full = self._result(request, held)
+            yield self._sound(replace(full, seconds=time.perf_counter() - started))
 
     # ------------------------------------------------------------ why
 

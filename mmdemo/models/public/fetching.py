@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import object_or_empty
 from mmdemo.core.types import Json
 from mmdemo.models.hub import HUB_ID
 from mmdemo.models.public import hub_choice as choice
@@ -254,8 +254,4 @@ def _told(file: Path, name: str) -> Json:
 
 
 def _json(file: Path) -> Json:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return object_or_empty(file)

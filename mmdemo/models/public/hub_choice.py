@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import Unreadable, read_object
 from mmdemo.models.public.layout import OPEN_CLIP_CONFIG, refuse_pickles
 
 OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
@@ -69,8 +69,8 @@ def shards(index: Path, names: Iterable[str], *, name: str) -> tuple[str, ...]:
         MmdemoError: It is damaged, or the repository lacks one of them.
     """
     try:
-        found = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        found = sorted(set(read_object(index)["weight_map"].values()))
+    except (Unreadable, ValueError, KeyError, TypeError, AttributeError) as error:
         raise MmdemoError(f"{name} cannot be loaded", f"its {index.name} is damaged ({error})") from None
     there = set(names)
     for one in found:

@@ -17,7 +17,6 @@ Nothing here needs a network or huggingface_hub itself.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -27,6 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import Unreadable, object_or_empty, read_object, read_text
+from mmdemo.core.writing import json_text
+from mmdemo.models.folder import read_header
 from mmdemo.models.public.hub_choice import shards
 from mmdemo.models.public.layout import OPEN_CLIP_CONFIG
 
@@ -94,8 +96,8 @@ def plain(revision: str) -> bool:
 
 def _commit_in(file: Path) -> str:
     try:
-        found = file.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError):
+        found = read_text(file).strip()
+    except Unreadable:
         return ""
     return found if COMMIT.fullmatch(found) else ""
 
@@ -106,11 +108,11 @@ def _commit_in(file: Path) -> str:
 def marked(name: str, commit: str) -> tuple[HubFile, ...]:
     """What we fetched of a commit and found to be right; () where we did not, or where a file is gone since."""
     try:
-        rows = json.loads((repository(name) / "mmdemo" / f"{commit}.json").read_text(encoding="utf-8"))["files"]
+        rows = read_object(repository(name) / "mmdemo" / f"{commit}.json")["files"]
         files = tuple(HubFile(**row) for row in rows)
         folder = snapshot(name, commit)
         whole = all((folder / file.name).stat().st_size == file.size for file in files)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (Unreadable, OSError, ValueError, KeyError, TypeError):
         return ()
     return files if whole else ()
 
@@ -119,7 +121,7 @@ def mark(name: str, commit: str, files: Sequence[HubFile], *, licence: str, revi
     """Write down what was fetched and found to be right, and that this commit is meant from now on."""
     folder = repository(name) / "mmdemo"
     rows = [{"name": file.name, "size": file.size, "digest": file.digest} for file in files]
-    _write(folder / f"{commit}.json", json.dumps({"licence": licence, "files": rows}, indent=1) + "\n")
+    _write(folder / f"{commit}.json", json_text({"licence": licence, "files": rows}, indent=1) + "\n")
     _write(folder / "pin", commit)
     if plain(revision) and not COMMIT.fullmatch(revision):
         _write(repository(name) / "refs" / revision, commit)
@@ -127,11 +129,7 @@ def mark(name: str, commit: str, files: Sequence[HubFile], *, licence: str, revi
 
 def licence_of(name: str, commit: str) -> str:
     """The licence as the hub named it when a commit was fetched."""
-    try:
-        told = json.loads((repository(name) / "mmdemo" / f"{commit}.json").read_text(encoding="utf-8"))["licence"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
-    return str(told)
+    return str(object_or_empty(repository(name) / "mmdemo" / f"{commit}.json").get("licence", ""))
 
 
 def is_whole(folder: Path) -> bool:
@@ -154,14 +152,9 @@ def is_whole(folder: Path) -> bool:
 
 def _as_long_as_it_says(file: Path) -> bool:
     try:
-        with file.open("rb") as opened:
-            length = int.from_bytes(opened.read(8), "little")
-            if length > 100_000_000:
-                return False
-            header = json.loads(opened.read(length))
-        ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
-        return file.stat().st_size == 8 + length + max(ends, default=0)
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, MemoryError):
+        tensors, start = read_header(file)
+        return file.stat().st_size == start + max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
+    except (Unreadable, OSError):
         return False
 
 

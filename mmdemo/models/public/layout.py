@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import Unreadable, object_or_empty, read_object
 from mmdemo.core.types import Json
 
 OPEN_CLIP_CONFIG = "open_clip_config.json"
@@ -59,11 +59,8 @@ def is_public(folder: Path) -> bool:
     """Whether a folder has the layout of a public model rather than that of a checkpoint of ours."""
     if (folder / OPEN_CLIP_CONFIG).is_file():
         return True
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(config, dict) and "schema" not in config and ("architectures" in config or "model_type" in config)
+    config = object_or_empty(folder / "config.json")
+    return "schema" not in config and ("architectures" in config or "model_type" in config)
 
 
 def read_layout(folder: Path, *, name: str = "") -> Layout:
@@ -145,13 +142,12 @@ def _by_mapping(kind: str, architecture: str) -> str | None:
 
 
 def _json(file: Path, name: str) -> Json:
-    if not file.is_file():
-        return {}
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise MmdemoError(f"{name} cannot be loaded", f"its {file.name} cannot be read ({error})") from None
-    return found if isinstance(found, dict) else {}
+        return read_object(file)
+    except Unreadable as error:
+        if error.missing:
+            return {}
+        raise MmdemoError(f"{name} cannot be loaded", f"its {file.name} {error.trouble}") from None
 
 
 def weights_in(folder: Path, layout: Layout) -> tuple[Path, ...]:

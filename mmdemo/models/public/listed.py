@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +11,7 @@ from typing import Any, Literal
 
 from mmdemo.core.config import from_mapping
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import Unreadable, parse_toml, read_text
 from mmdemo.core.types import TASKS
 from mmdemo.models.hub import HUB_ID
 from mmdemo.models.public.layout import FAMILIES
@@ -105,8 +105,8 @@ def read(text: str) -> tuple[Listed, ...]:
         MmdemoError: One of them is wrong, named by its id.
     """
     try:
-        rows = tomllib.loads(text)["model"]
-    except (tomllib.TOMLDecodeError, KeyError) as error:
+        rows = parse_toml(text, name=FILE.name)["model"]
+    except (Unreadable, KeyError) as error:
         raise MmdemoError("The list of public models cannot be read", str(error)) from None
     found = tuple(_entry(row) for row in rows)
     _once("id", (one.id for one in found))
@@ -116,7 +116,7 @@ def read(text: str) -> tuple[Listed, ...]:
 
 @cache
 def _read() -> tuple[Listed, ...]:
-    return read(FILE.read_text(encoding="utf-8"))
+    return read(read_text(FILE))
 
 
 def _entry(row: Mapping[str, Any]) -> Listed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ from torch import Tensor
 
 from mmdemo.core.config import CLASSES, Calibration, CheckpointConfig, from_mapping
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import Unreadable, read_card_text, read_object
+from mmdemo.core.writing import json_text
 from mmdemo.models import checkpoint, registry
 from mmdemo.models.public.adapter import Base, find_base, is_adapter, open_adapter, with_base
 from mmdemo.models.public.base import How, PublicModel
@@ -121,7 +122,7 @@ def read_tuned(folder: Path, *, name: str) -> Tuned | None:
     if not file.is_file():
         return None
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_object(file)
         return Tuned(
             task=str(found["task"]),
             calibration=from_mapping(Calibration, found["calibration"]),
@@ -130,7 +131,7 @@ def read_tuned(folder: Path, *, name: str) -> Tuned | None:
             licence=str(found.get("licence", "")),
             bases=tuple(map(str, found.get("bases", ()))),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (Unreadable, ValueError, KeyError, TypeError) as error:
         raise MmdemoError(f"{name} cannot be loaded", f"its {TUNED} is not valid ({error})") from None
 
 
@@ -166,12 +167,12 @@ def _tuned(config: CheckpointConfig, base: Base) -> str:
         "bases": config.card.bases,
         **base.settings(),
     }
-    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+    return json_text(found, indent=1) + "\n"
 
 
 def _card(folder: Path, config: CheckpointConfig, base: Base) -> str:
     """The checkpoint's own card, for another library."""
     library = "open_clip" if base.layout.library == "open_clip" else "transformers"
     file = folder / "README.md"
-    text = file.read_text(encoding="utf-8") if file.is_file() else config.card.summary
+    text = read_card_text(file) or config.card.summary
     return text.replace("library_name: mmdemo", f"library_name: {library}")

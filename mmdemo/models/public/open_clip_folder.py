@@ -7,7 +7,6 @@ the code that comes with it" among them.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import Unreadable, read_object
 from mmdemo.core.types import Picture
 from mmdemo.models.public.base import How, as_image
 from mmdemo.models.public.layout import OPEN_CLIP_CONFIG, Layout, weights_in
 from mmdemo.models.public.patches import Framing
+from mmdemo.models.weights import read_tensors
 
 _HERE = Layout(library="open_clip", architecture="", family="open_clip")
 
@@ -70,10 +69,9 @@ def read_config(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         MmdemoError: It asks for something that does not lie in the folder.
     """
     try:
-        found = json.loads((folder / OPEN_CLIP_CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise unfit(f"its {OPEN_CLIP_CONFIG} cannot be read ({_line(error)})") from None
-    found = found if isinstance(found, dict) else {}
+        found = read_object(folder / OPEN_CLIP_CONFIG)
+    except Unreadable as error:
+        raise unfit(f"its {OPEN_CLIP_CONFIG} {error.trouble}") from None
     shape, looks = found.get("model_cfg"), found.get("preprocess_cfg") or {}
     if not isinstance(shape, dict) or not all(isinstance(shape.get(k), dict) for k in ("vision_cfg", "text_cfg")):
         raise unfit(f"its {OPEN_CLIP_CONFIG} does not describe a picture and a text tower")
@@ -109,9 +107,9 @@ def read_net(kind: Callable[..., Any], shape: Mapping[str, Any], folder: Path, *
     state: dict[str, Tensor] = {}
     for file in files:
         try:
-            state.update(load_file(file))
-        except (SafetensorError, OSError) as error:
-            raise unfit(f"its {file.name} is damaged ({error})") from None
+            state.update(read_tensors(file, name=folder.name))
+        except MmdemoError as error:
+            raise unfit(error.why) from None
     net = _built(kind, shape)
     state = convert_state_dict(net, state)  # of MobileCLIP as its makers named things
     if "positional_embedding" in state and not hasattr(net, "positional_embedding"):

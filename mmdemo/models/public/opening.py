@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import logging
 import re
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import object_or_empty, read_card_text
 from mmdemo.core.settings import checkpoints_root, precision
 from mmdemo.core.types import TASKS, Card, Model
 from mmdemo.models.folder import parameters_in, read_config
@@ -98,7 +98,7 @@ def read_public_card(folder: Path, task: str, layout: Layout, *, name: str) -> C
     """What is known of a public model: from our list, else from what its makers wrote at the top of their README."""
     entry = find(name)
     readme = folder / "README.md"
-    text = readme.read_text(encoding="utf-8", errors="replace") if readme.is_file() else ""
+    text = read_card_text(readme)
     front = front_matter(text)
     revision = revision_of(folder)
     summary = entry.good_at if entry else f"{layout.architecture} of {layout.library}, a public model."
@@ -132,7 +132,8 @@ def front_matter(text: str) -> dict[str, str]:
     parts = text.split("---", 2)
     if len(parts) < 3 or parts[0].strip():
         return {}
-    found = (re.match(r"([a-z_]+):\s*([^\s#].*?)\s*$", line) for line in parts[1].splitlines())
+    # stripped before, not in the pattern: of a long line of blanks it would try every one
+    found = (re.match(r"([a-z_]+):[ \t]*([^\s#].*)$", line.strip()) for line in parts[1].splitlines())
     return {match[1]: match[2].strip("'\"") for match in found if match}
 
 
@@ -178,11 +179,8 @@ def _worded(model: Model, writer: Known, device: str) -> Model:
 
 def is_transcriber(folder: Path) -> bool:
     """Whether Whisper lies there, which writes down speech."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return bool(config.get("architectures") == ["WhisperForConditionalGeneration"])
-    except (OSError, ValueError, AttributeError):
-        return False
+    config = object_or_empty(folder / "config.json")
+    return bool(config.get("architectures") == ["WhisperForConditionalGeneration"])
 
 
 def put_on_shelf(folder: Path, *, name: str) -> Known:

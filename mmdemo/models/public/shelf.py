@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -10,9 +9,14 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from mmdemo.core.config import from_mapping
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import Unreadable, read_json, read_object
 from mmdemo.core.settings import cache_root
 from mmdemo.core.types import Card
+from mmdemo.core.writing import json_text
+from mmdemo.models.folder import read_header
+from mmdemo.models.public.layout import OPEN_CLIP_CONFIG
 
 FILE = "public.json"
 
@@ -51,7 +55,14 @@ class Known:
 
 def known() -> tuple[Known, ...]:
     """All whose files are still there, in the order in which they came."""
-    return tuple(one for one in _read().values() if Path(one.folder).is_dir())
+    return tuple(one for one in _read().values() if _is_folder(one.folder))
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return Path(name).is_dir()
+    except (OSError, ValueError):  # a name that the system refuses
+        return False
 
 
 def remember(one: Known) -> None:
@@ -86,12 +97,50 @@ def marks() -> str:
     return f"{status.st_mtime_ns}:{status.st_size}:{status.st_ino}:{len(known())}"
 
 
-def _read() -> dict[str, Known]:
+def trouble(one: Known) -> Unreadable | None:
+    """What is wrong with the files of a model on the shelf, told from its configuration and the headers of weights."""
+    folder = Path(one.folder)
     try:
-        rows = json.loads((cache_root() / FILE).read_text(encoding="utf-8"))
-        return {row["id"]: Known(**{**row, "tasks": tuple(row["tasks"])}) for row in rows}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}  # a damaged shelf is an empty one: the files are found again by their ids
+        named = [file for file in ("config.json", OPEN_CLIP_CONFIG) if os.path.lexists(folder / file)]
+        if not named:
+            raise Unreadable("config.json", "there is no such file", missing=True)
+        for file in named:
+            read_object(folder / file)
+        for weights in sorted(folder.glob("*.safetensors")):
+            read_header(weights)
+    except Unreadable as error:
+        return error
+    except OSError as error:
+        return Unreadable(folder.name, error.strerror or str(error))
+    return None
+
+
+def damage() -> tuple[str, ...]:
+    """Why the shelf, or a row of it, cannot be read, one sentence each."""
+    return _rows()[1]
+
+
+def _read() -> dict[str, Known]:
+    return _rows()[0]
+
+
+def _rows() -> tuple[dict[str, Known], tuple[str, ...]]:
+    """The models on the shelf, each row by itself, and what is wrong with the others."""
+    try:
+        rows = read_json(cache_root() / FILE)
+        if not isinstance(rows, list):
+            raise Unreadable(FILE, "it holds no list")
+    except Unreadable as error:
+        return {}, () if error.missing else (str(error),)
+    found: dict[str, Known] = {}
+    wrong: list[str] = []
+    for number, row in enumerate(rows, start=1):
+        try:
+            one = from_mapping(Known, row)
+            found[one.id] = one
+        except TypeError as error:
+            wrong.append(str(Unreadable(FILE, f"its model {number} is not valid ({error})")))
+    return found, tuple(wrong)
 
 
 def _change(change: Callable[[dict[str, Known]], None], what: str) -> None:
@@ -99,10 +148,12 @@ def _change(change: Callable[[dict[str, Known]], None], what: str) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{file}.lock"):
-            rows = _read()
+            rows, wrong = _rows()
+            if wrong:  # it may be mended by hand: the next change must not be the end of it
+                file.replace(file.with_suffix(".damaged.json"))
             change(rows)
             fresh = file.with_suffix(f".{os.getpid()}.part")
-            fresh.write_text(json.dumps([asdict(row) for row in rows.values()], indent=1), encoding="utf-8")
+            fresh.write_text(json_text([asdict(row) for row in rows.values()], indent=1), encoding="utf-8")
             fresh.replace(file)
     except OSError as error:
         raise MmdemoError(what, error.strerror or str(error)) from None

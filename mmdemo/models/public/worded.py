@@ -173,7 +173,7 @@ class WordedModel(PublicModel):
                 result = self._result(request, item if isinstance(item, list) else [item], whole=whole)
                 text = result.answer if isinstance(result, AskResult) else result.caption  # type: ignore[union-attr]
                 if whole or (text and text != shown):
-                    yield replace(result, seconds=time.perf_counter() - started)
+                    yield self._sound(replace(result, seconds=time.perf_counter() - started))
                 if whole:
                     return
                 shown = text

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import read_card_text
 from mmdemo.core.settings import checkpoints_root
 from mmdemo.models import folder as checkpoints
 from mmdemo.models.registry import SHIPPED
@@ -109,7 +110,7 @@ def _say_name(folder: Path, old: str, new: str) -> None:
     """Card, figures, plan and request call the run by its new name."""
     readme, figures = folder / "README.md", folder / "metrics.json"
     if readme.is_file():
-        text = readme.read_text(encoding="utf-8")
+        text = read_card_text(readme)
         text = re.sub(rf"(?m)^(# |- name: \"){re.escape(old)}(\"?)$", rf"\g<1>{new}\g<2>", text)
         _write(readme, _said(text, old, new))
     for file in (figures, folder / TRAINER / PLAN):

@@ -5,19 +5,20 @@ A list is read every second while a page is open: a few small files of each run,
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 import shlex
 import signal
 import time
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import Unreadable, parse_json, read_object, read_toml
 from mmdemo.core.settings import checkpoints_root
 from mmdemo.core.types import Metric
 from mmdemo.core.words import nearest_name
@@ -45,6 +46,11 @@ from mmdemo.train.folder import (
     resident,
 )
 
+log = logging.getLogger("mmdemo")
+
+MOST_NUMBER = 1e11
+"""Seconds since 1970, steps, bytes: none is larger, and no calendar goes further."""
+
 GONE = "Its process is gone: the machine was switched off, or somebody ended it."
 TRIES = 5
 """Looks for a folder that is just being replaced."""
@@ -54,7 +60,10 @@ FRESH = 10.0
 
 
 class State(StrEnum):
-    """What a run is doing, or how it ended. FAILED is also one whose process has gone without a word."""
+    """What a run is doing, or how it ended. FAILED is also one whose process has gone without a word.
+
+    Of a DAMAGED one nothing is known but its name and, as ``reason``, which file cannot be read.
+    """
 
     QUEUED = "queued"
     PREPARING = "preparing"
@@ -64,6 +73,7 @@ class State(StrEnum):
     STOPPED = "stopped"
     DONE = "done"
     FAILED = "failed"
+    DAMAGED = "damaged"
 
 
 ACTIVE = frozenset({State.QUEUED, State.PREPARING, State.TRAINING, State.FINISHING, State.STOPPING})
@@ -174,28 +184,31 @@ def _is_run(folder: Path) -> bool:
 
 
 def list_runs() -> tuple[Run, ...]:
-    """All runs, newest first; folders that cannot be read are passed over."""
+    """All runs, newest first; one whose folder cannot be read is among them, as damaged."""
     queues = queue.queues()
-    runs = []
-    for folder in _folders(checkpoints_root()):
-        try:
-            runs.append(_read(folder, queues))
-        except (MmdemoError, OSError, ValueError, TypeError):
-            continue
+    runs = [_isolated(folder, queues) for folder in _folders(checkpoints_root())]
     return tuple(sorted(runs, key=lambda run: (-run.created, run.name)))
 
 
 def read_run(name: str) -> Run:
-    """One run.
+    """One run, damaged or not.
 
     Raises:
-        MmdemoError: There is no run of that name, or its folder cannot be read.
+        MmdemoError: There is no run of that name.
     """
-    folder = folder_of(name)
+    return _isolated(folder_of(name), queue.queues())
+
+
+def _isolated(folder: Path, queues: Mapping[str, Sequence[queue.Ticket]]) -> Run:
+    """A run as its folder tells of it; damaged where that cannot be read, whatever the reason."""
     try:
-        return _read(folder, queue.queues())
-    except (OSError, ValueError, TypeError) as error:
-        raise MmdemoError(f"The run {name} cannot be read", str(error)) from None
+        return _read(folder, queues)
+    except Exception as error:
+        why = str(error) if isinstance(error, MmdemoError) else f"{type(error).__name__}: {error}"
+        if not isinstance(error, MmdemoError):
+            log.warning("the run %s cannot be read", folder, exc_info=error)
+        created = _oldest(folder / TRAINER)
+        return Run(name=folder.name, task="", state=State.DAMAGED, folder=folder, created=created, reason=why)
 
 
 # ---------------------------------------------------------------- reading
@@ -203,7 +216,7 @@ def read_run(name: str) -> Run:
 
 def _read(folder: Path, queues: Mapping[str, Sequence[queue.Ticket]]) -> Run:
     place = folder / TRAINER
-    status, request, plan = read_json(place / STATUS), read_json(place / REQUEST), read_json(place / PLAN)
+    status, request, plan = (_told(place / name) for name in (STATUS, REQUEST, PLAN))
     end = read_json(place / EXIT)
     arguments = [str(word) for word in _listed(request.get("arguments"))]
     settings = _settings(place, plan)
@@ -260,6 +273,20 @@ def _read(folder: Path, queues: Mapping[str, Sequence[queue.Ticket]]) -> Run:
         resumable=resumable,
         why_not=why_not,
     )
+
+
+def _told(file: Path) -> Event:
+    """What a file of the run says, {} where there is none.
+
+    Raises:
+        Unreadable: It is damaged. Each is written whole, so it is not one that is just being written.
+    """
+    try:
+        return read_object(file)
+    except Unreadable as error:
+        if error.missing:
+            return {}
+        raise Unreadable(f"{TRAINER}/{error.name}", error.why) from None
 
 
 def _state(place: Path, status: Event, end: Event, *, waits: bool) -> tuple[State, str]:
@@ -339,7 +366,10 @@ def _listed(value: object) -> list[object]:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """A number as people and clocks know them; what somebody's editor has made of it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < MOST_NUMBER:
+        return None
+    return float(value)
 
 
 def _figures(found: object) -> dict[str, float]:
@@ -358,8 +388,8 @@ def _settings(place: Path, plan: Event) -> dict[str, object]:
         train = found.get("train", found)  # older versions wrote that section alone
         return dict(train) if isinstance(train, dict) else {}
     try:
-        train = tomllib.loads((place / CONFIG).read_text(encoding="utf-8")).get("train", {})
-    except (OSError, ValueError):
+        train = read_toml(place / CONFIG).get("train", {})
+    except Unreadable:
         return {}
     return dict(train) if isinstance(train, dict) else {}
 
@@ -407,7 +437,10 @@ def _code(end: Event) -> int | None:
 
 
 def _oldest(place: Path) -> float:
-    times = [(place / name).stat().st_mtime for name in (CONFIG, PLAN, EVENTS, STATUS) if (place / name).exists()]
+    times = []
+    for name in (CONFIG, PLAN, EVENTS, STATUS):
+        with suppress(OSError):
+            times.append((place / name).stat().st_mtime)
     return min(times, default=0.0)
 
 
@@ -435,8 +468,8 @@ def _span(place: Path) -> float:
 def read_line(line: bytes) -> Event:
     """An event, empty where the line is none."""
     try:
-        found = json.loads(line)
-    except ValueError:
+        found = parse_json(line, name=EVENTS)
+    except Unreadable:
         return {}
     return found if isinstance(found, dict) else {}
 

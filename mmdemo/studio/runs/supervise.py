@@ -7,7 +7,6 @@ ended (``trainer/exit.json``), which a process that was killed cannot do itself.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -16,7 +15,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mmdemo.core.reading import Unreadable, read_text
 from mmdemo.core.settings import ROOT
+from mmdemo.core.writing import json_text
 from mmdemo.studio.runs import queue
 from mmdemo.train.folder import (
     EXIT,
@@ -106,8 +107,8 @@ def command(folder: Path) -> list[str]:
 def read_stop(place: Path) -> str:
     """What a run's stop file says; "" where there is none."""
     try:
-        return (place / STOP).read_text(encoding="utf-8").strip() or "stop"
-    except OSError:
+        return read_text(place / STOP).strip() or "stop"
+    except Unreadable:
         return ""
 
 
@@ -132,6 +133,6 @@ def _write_in_room(end: dict[str, Any], place: Path) -> None:
         write_json(end, place / EXIT)
         return
     with room.open("r+", encoding="utf-8") as file:
-        file.write(json.dumps(end) + "\n")
+        file.write(json_text(end) + "\n")
         file.truncate()
     room.replace(place / EXIT)

@@ -11,6 +11,7 @@ import shutil
 import uuid
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -168,7 +169,8 @@ def export(name: str, to: Path) -> Path:
     except OSError as error:
         raise MmdemoError(f"{file.name} cannot be written", error.strerror or str(error)) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written, nothing can be removed
+            part.unlink(missing_ok=True)
     return file
 
 

@@ -54,7 +54,8 @@ def write(file: Path, content: bytes | str) -> None:
             os.fsync(out.fileno())
         part.replace(file)
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
     with suppress(OSError):  # the new name too must survive a loss of power, before what it replaces is deleted
         folder = os.open(file.parent, os.O_RDONLY)
         try:

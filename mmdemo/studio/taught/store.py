@@ -23,7 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import Unreadable, read_bytes, read_object
 from mmdemo.core.types import TASKS
+from mmdemo.core.writing import json_text
 from mmdemo.data.tables import read_rows
 from mmdemo.studio.taught.contents import NAME, Content
 from mmdemo.studio.taught.disk import PART, locked, place, short, used_by, write
@@ -145,9 +147,9 @@ def save(dataset: Taught, *, before: Taught | None = None) -> None:
 
 def table_text(dataset: Taught) -> tuple[str, str]:
     """What is written of a dataset: its table, and its dataset.json."""
-    table = "".join(json.dumps(_row(dataset, item), ensure_ascii=False) + "\n" for item in dataset.items)
+    table = "".join(json_text(_row(dataset, item)) + "\n" for item in dataset.items)
     head = {"format": FORMAT, "task": dataset.task, "classes": list(dataset.classes)}
-    return table, json.dumps(head, ensure_ascii=False, indent=1) + "\n"
+    return table, json_text(head, indent=1) + "\n"
 
 
 def keep(folder: Path, content: Content) -> Path:
@@ -181,13 +183,14 @@ def changing(name: str) -> Iterator[Taught]:
 def _head(folder: Path) -> dict[str, Any]:
     file = folder / DATASET
     try:
-        known = json.loads(file.read_text(encoding="utf-8"))
-    except OSError:
-        raise MmdemoError(f"{folder.name} was not made here", f"it has no {DATASET}, so it cannot be edited") from None
-    except ValueError as error:
-        raise MmdemoError(f"{folder.name} cannot be opened", f"its {DATASET} is damaged ({error})") from None
-    task, classes = (known.get("task"), known.get("classes", [])) if isinstance(known, dict) else (None, [])
-    if task not in TASKS or known.get("format") != FORMAT:
+        known = read_object(file)
+    except Unreadable as error:
+        if error.missing:
+            why = f"it has no {DATASET}, so it cannot be edited"
+            raise MmdemoError(f"{folder.name} was not made here", why) from None
+        raise MmdemoError(f"{folder.name} cannot be opened", f"its {DATASET} is damaged ({error.why})") from None
+    task, classes = known.get("task"), known.get("classes", [])
+    if not isinstance(task, str) or task not in TASKS or known.get("format") != FORMAT:
         raise MmdemoError(f"{folder.name} cannot be opened", f"its {DATASET} is not one of this version")
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise MmdemoError(f"{folder.name} cannot be opened", f"the classes in its {DATASET} are no list of texts")
@@ -273,7 +276,7 @@ def _sweep(dataset: Taught, dropped: set[Path]) -> None:
     named = {item.file for item in dataset.items}
     loose = [file for file in dropped - named if file.is_file()]
     later = dataset.folder / _LATER
-    postponed = set(later.read_text(encoding="utf-8").splitlines()) if later.is_file() else set[str]()
+    postponed = set(read_bytes(later).decode(errors="replace").splitlines()) if later.is_file() else set[str]()
     unnamed = [file for file in _unnamed(dataset) if file not in dropped]
     few = sum(file.name not in postponed for file in unnamed) <= len(named) + len(dropped)
     loose += [file for file in unnamed if few or file.name in postponed]

@@ -20,7 +20,7 @@ ACTIVE = ("queued", "preparing", "training", "finishing", "stopping")
 
 _SIGNS = {
     "queued": "◷", "preparing": "◔", "training": "▶", "finishing": "◕", "stopping": "◼", "stopped": "◼", "done": "✓",
-    "failed": "✕",
+    "failed": "✕", "damaged": "✕",
 }  # fmt: skip
 
 
@@ -154,15 +154,15 @@ def _past_facts(run: Run, language: Language) -> list[tuple[str, str]]:
 
 
 def failure(run: Run, log: str, language: Language) -> str:
-    """Why a run failed: one sentence, the exit code, the end of the log; "" for any other."""
-    if run.state != "failed":
+    """Why a run failed, or cannot be read: one sentence, the exit code, the end of the log; "" for any other."""
+    if run.state not in ("failed", "damaged"):
         return ""
     why = escape(run.reason or text("runs_no_reason", language))
     code = ""
     if run.exit_code is not None:
         code = f'<p class="mm-sub">{escape(text("runs_exit_code", language, code=run.exit_code))}</p>'
     end = f'<pre class="mm-log" tabindex="0">{escape(log)}</pre>' if log.strip() else ""
-    title = escape(text("runs_failed_title", language, name=run.name))
+    title = escape(text(f"runs_{run.state}_title", language, name=run.name))
     return f'<div class="mm mm-panel mm-trouble" role="alert"><strong>{title}</strong>{why}{code}{end}</div>'
 
 

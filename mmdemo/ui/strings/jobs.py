@@ -40,6 +40,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "现在由 {model} 回答；它已在内存中。内存：{after}。",
     ),
     "bar_let_go": ("Let go: {models}.", "已释放：{models}。"),
+    "bar_damaged": ("Damaged models, left out of the lists: {n}", "已损坏、未列入列表的模型：{n}"),
     "bar_goes_on": ("{model} goes on answering.", "{model} 继续回答。"),
     "bar_anew_refused": ("{model} was written anew, and is refused.", "{model} 已被改写，但新版本未被采用。"),
     "bar_anew_goes_on": ("The one from before goes on answering.", "由原来的版本继续回答。"),

@@ -25,6 +25,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "runs_state_stopped": ("stopped", "已停止"),
     "runs_state_done": ("done", "已完成"),
     "runs_state_failed": ("failed", "失败"),
+    "runs_state_damaged": ("damaged", "已损坏"),
     "runs_waits": (
         "It waits for the device, number {place} in the queue, after {names}.",
         "正在等待设备，排在第 {place} 位，在 {names} 之后。",
@@ -56,6 +57,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "模型已可用。没有留出用于评测的数据。",
     ),
     "runs_now_failed": ("It did not come to an end.", "没有正常结束。"),
+    "runs_now_damaged": ("A file of this run cannot be read.", "该训练有文件无法读取。"),
     # ------------------------------------------------------------ numbers
     "runs_progress": ("Progress of {name}", "{name} 的进度"),
     "runs_validated": ("{name} {value} on validation data", "验证数据上 {name} {value}"),
@@ -96,6 +98,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "runs_log": ("End of the log", "日志末尾"),
     "runs_log_empty": ("Nothing has been written yet.", "还没有内容。"),
     "runs_failed_title": ("{name} failed", "{name} 失败了"),
+    "runs_damaged_title": ("{name} is damaged", "{name} 已损坏"),
     "runs_no_reason": ("The process ended without a word.", "进程没有留下任何信息就结束了。"),
     "runs_exit_code": ("Exit code {code}. The log ended with:", "退出码 {code}。日志末尾："),
     # ------------------------------------------------------------ buttons
@@ -142,6 +145,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "{name} 已可用：在“{task}”标签页上方选择",
     ),
     "runs_banner_failed": ("{name} failed", "{name} 失败了"),
+    "runs_banner_damaged": ("{name} is damaged", "{name} 已损坏"),
     "runs_banner_stopped": ("{name} is stopped", "{name} 已停止"),
     "runs_banner_use": ("Use it", "使用"),
     "runs_banner_hide": ("Hide", "隐藏"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from mmdemo.core.config import SCHEMA, Calibration, CardText, CheckpointConfig, 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.models import checkpoint
 from mmdemo.nets.decoder import CaptionConfig, CaptionDecoder
+from tests.sealed import seal
 
 CONFIG = CheckpointConfig(
     task="caption",
@@ -36,7 +38,11 @@ def made() -> CaptionDecoder:
 def test_what_was_written_comes_back(tmp_path: Path) -> None:
     net, other = made(), made()
     checkpoint.write(tmp_path / "c", CONFIG, checkpoint.pack(net.state_dict()), extra={"README.md": "# é\n"})
-    assert checkpoint.read_config(tmp_path / "c") == CONFIG
+    found = checkpoint.read_config(tmp_path / "c")
+    assert replace(found, weights=None) == CONFIG
+    assert found.weights is not None
+    assert found.weights.sha256 == checkpoint.weights_hash(tmp_path / "c")
+    assert found.weights.tensors.keys() == net.state_dict().keys()
     checkpoint.load_weights(other, tmp_path / "c")
     for name, tensor in net.state_dict().items():
         assert torch.equal(other.state_dict()[name], tensor.half().float()), name
@@ -115,10 +121,13 @@ def test_tensors_that_do_not_fit_are_named(folder: Path) -> None:
     file = folder / checkpoint.WEIGHTS
     good = load_file(file)
     save_file({**good, "stowaway": torch.zeros(2)}, file)
+    seal(folder)
     refused(folder, "tensor stowaway is unknown")
     save_file({name: tensor for name, tensor in good.items() if name != "norm.weight"}, file)
+    seal(folder)
     refused(folder, "tensor norm.weight is missing")
     save_file({**good, "bias": torch.zeros(9)}, file)
+    seal(folder)
     refused(folder, r"tensor bias has shape \(9,\), the network needs \(6,\)")
 
 

@@ -24,6 +24,7 @@ from mmdemo.models.loading import pick_device
 from mmdemo.models.parts import load_text, load_vision
 from mmdemo.models.pictures import KEPT_PICTURES, encoder_for
 from mmdemo.models.sentiment import SentimentModel
+from tests.sealed import seal
 from tests.unit.models.conftest import change_config
 
 TASKS = ("ask", "classify", "caption", "sentiment")
@@ -185,11 +186,13 @@ def test_classify_needs_its_settings(root: Path) -> None:
 
 def test_parts_must_be_there_and_be_the_same(root: Path) -> None:
     folder = root / "caption-base"
+    whole = (folder / "config.json").read_text(encoding="utf-8")
     parts = dict(checkpoint.read_config(folder).parts)
     change_config(folder, parts={})
     refused("caption", "caption-base", "names no vision part")
     change_config(folder, parts={"vision": Part(name="../vision-base", hash=parts["vision"].hash)})
     refused("caption", "caption-base", "has a path for a name")
+    (folder / "config.json").write_text(whole, encoding="utf-8")
     change_config(folder, parts={"vision": Part(name="vision-lost", hash=parts["vision"].hash)})
     refused("caption", "caption-base", "it needs vision-lost, which is not there")
     change_config(folder, parts={"vision": Part(name="vision-base", hash="0" * 64)})
@@ -203,7 +206,7 @@ def test_damaged_parts_are_named(root: Path) -> None:
     with pytest.raises(MmdemoError, match=r"text-base cannot be loaded: tokenizer.json is damaged"):
         _fresh_text(root)
     (root / "text-base" / "tokenizer.json").unlink()
-    with pytest.raises(MmdemoError, match=r"text-base cannot be loaded: tokenizer.json is missing"):
+    with pytest.raises(MmdemoError, match=r"text-base cannot be loaded: its tokenizer.json is missing"):
         _fresh_text(root)
     change_config(root / "vision-base", net={"architecture": "hf-hub:someone/else", "side": 64})
     _perturb(root / "vision-base", "net.bn1.bias")
@@ -221,6 +224,7 @@ def _perturb(folder: Path, name: str) -> None:
     tensors = load_file(file)
     tensors[name] = tensors[name] + 0.5
     save_file(tensors, file)
+    seal(folder)
 
 
 def test_other_weights_fail_the_probe(root: Path) -> None:
@@ -228,6 +232,7 @@ def test_other_weights_fail_the_probe(root: Path) -> None:
     tensors = load_file(file)
     tensors["classifier.bias"] = tensors["classifier.bias"] + torch.tensor([2.0, 0.0, 0.0], dtype=torch.float16)
     save_file(tensors, file)
+    seal(file.parent)
     refused("sentiment", "sentiment-base", r"sentiment-base cannot be loaded: its probe differs: input 1")
 
 

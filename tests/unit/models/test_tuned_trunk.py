@@ -20,6 +20,7 @@ from mmdemo.tasks.base import to_bytes
 from mmdemo.tasks.pictures import normalized, square
 from mmdemo.tasks.tune import Tune
 from mmdemo.tasks.tuned import Tuned, with_trunk
+from tests.sealed import seal
 
 REQUESTS = {
     "ask": AskRequest(picture=probe.made_picture(0), question="what is it"),
@@ -106,6 +107,7 @@ def test_tensors_that_do_not_fit_are_named(root: Path, kind: str) -> None:
         del tensors["bias"]
         words = "tensor bias is missing"
     save_file(tensors, file)
+    seal(folder)
     with pytest.raises(MmdemoError, match=rf"tuned-caption cannot be loaded: {words}"):
         load("caption", folder.name, device="cpu")
 
@@ -113,6 +115,7 @@ def test_tensors_that_do_not_fit_are_named(root: Path, kind: str) -> None:
 def test_a_trunk_is_no_part_of_a_network_without_one(root: Path) -> None:
     file = root / "sentiment-base" / checkpoint.WEIGHTS
     save_file({**load_file(file), TUNED_TRUNK + CHANGED: torch.zeros(2)}, file)
+    seal(file.parent)
     with pytest.raises(MmdemoError, match=rf"tensor vision\.{CHANGED} is unknown"):
         load("sentiment", "sentiment-base", device="cpu")
 

@@ -18,6 +18,7 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.models import list_models, load, probe
 from mmdemo.models.checkpoint import WEIGHTS
 from mmdemo.studio import exchange
+from tests.sealed import seal
 
 Change = Callable[[Path], None]
 
@@ -142,12 +143,14 @@ def shift(folder: Path) -> None:
     name = max(tensors, key=lambda name: tensors[name].size)
     tensors[name] = (tensors[name].astype(np.float32) * 1.5).astype(tensors[name].dtype)
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    seal(folder)
 
 
 def drop(folder: Path) -> None:
     tensors = load_file(folder / WEIGHTS)
     tensors.pop(sorted(tensors)[0])
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    seal(folder)
 
 
 def with_config(**changes: object) -> Change:
@@ -175,7 +178,7 @@ def without(name: str) -> Change:
         (with_config(labels=["neutral", "happy"]), "it has 2 labels and 3 output units"),
         (with_config(net={"width": 10**9}), "width = 1000000000"),
         (with_config(net={"layers": 10**6}), "layers = 1000000"),
-        (with_config(net=[]), "settings are wrong"),
+        (with_config(net=[]), "net is a list, not an object"),
         (with_config(parts={"vision": {"name": "..", "hash": "x"}}), "has a path for a name"),
         (without("probe.json"), "probe.json is missing"),
         (without("config.json"), "is not a checkpoint"),

@@ -290,7 +290,9 @@ def test_a_run_of_an_older_version(place: Path) -> None:
     events = [{"time": 100.0 + i, "step": i, "loss": 1.0} for i in range(1, 5000)]
     events.append({"time": 5200.0, "step": 5000, "accuracy": 0.5})
     (folder / TRAINER / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events) + '{"ste')
-    assert runs.list_runs() == (), "nothing says what it was for"
+    (damaged,) = runs.list_runs()
+    assert damaged.state is State.DAMAGED
+    assert "nothing says for which task it is" in damaged.reason
     (folder / "config.json").write_text(CheckpointConfig(task="ask", net={}).to_json())
     (run,) = runs.list_runs()
     assert run.state is State.DONE
@@ -307,7 +309,7 @@ def test_a_run_of_an_older_version(place: Path) -> None:
     assert drawn["figures"] == {"accuracy": [(5000, 0.5)]}
 
 
-def test_what_is_broken_is_passed_over(place: Path) -> None:
+def test_what_is_broken_is_listed_with_file_and_reason(place: Path) -> None:
     (place / "stranger").mkdir()
     (place / "empty" / TRAINER).mkdir(parents=True)
     made(place, "gone.old", {"state": "done"})
@@ -316,9 +318,15 @@ def test_what_is_broken_is_passed_over(place: Path) -> None:
         (folder / "status.json").write_text(text)
     (made(place, "torn", {"state": "done"}) / "request.json").write_text('{"arguments": 3, "data": {}, "task": ')
     (place / "file").write_text("")
-    names = [run.name for run in runs.list_runs()]
-    assert names == [f"broken{number}" for number in range(5)]
-    assert all(run.state is State.FAILED for run in runs.list_runs())
+    found = {run.name: run for run in runs.list_runs()}
+    assert set(found) == {*(f"broken{number}" for number in range(5)), "torn"}
+    for number in range(4):
+        run = found[f"broken{number}"]
+        assert run.state is State.DAMAGED
+        assert "trainer/status.json cannot be read" in run.reason
+    assert found["broken4"].state is State.FAILED
+    assert found["torn"].state is State.DAMAGED
+    assert "trainer/request.json cannot be read" in found["torn"].reason
     with pytest.raises(MmdemoError, match=r"There is no run 'brokn1'.*Did you mean broken1"):
         runs.read_run("brokn1")
     for name in ("../checkpoints/broken1", "", ".", "..", "gone.old"):

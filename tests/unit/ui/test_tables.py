@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mmdemo.core.types import NONE_OF_THESE, ClassifyResult, Scored
-from mmdemo.ui.tables import Row, headers, plain_cell, shown_rows, write_csv
+from mmdemo.core.writing import harmless_cell
+from mmdemo.ui.tables import Row, headers, shown_rows, write_csv
 
 
 def a_row(file: str, best: str, score: float = 0.75) -> Row:
@@ -28,7 +29,7 @@ def test_nothing_becomes_a_formula(start: str, tmp_path: Path) -> None:
 
 
 def test_plain_text_stays_as_it_is() -> None:
-    assert plain_cell("a cat, sitting") == "a cat, sitting"
+    assert harmless_cell("a cat, sitting") == "a cat, sitting"
 
 
 def test_csv_has_a_column_per_label_and_a_row_per_picture(tmp_path: Path) -> None:

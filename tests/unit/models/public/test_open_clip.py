@@ -520,8 +520,8 @@ def test_a_missing_or_damaged_tokenizer_is_refused(spoilt: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "why"),
     [
-        ("{", "its open_clip_config.json cannot be read"),
-        ("[]", "does not describe a picture and a text tower"),
+        ("{", "its open_clip_config.json is not valid"),
+        ("[]", "holds a list, not an object"),
         ('{"model_cfg": {"embed_dim": 8}}', "does not describe a picture and a text tower"),
         ('{"model_cfg": {"embed_dim": 8, "vision_cfg": {}, "text_cfg": {}, "surprise": 1}}', "'surprise'"),
     ],
