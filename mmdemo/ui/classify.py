@@ -16,6 +16,7 @@ from mmdemo.media.text import check_template
 from mmdemo.serving import jobs
 from mmdemo.serving.engine import Engine
 from mmdemo.ui import answers, tables
+from mmdemo.ui.cards import as_words
 from mmdemo.ui.examples import CLASSIFY, EXAMPLES_DIR
 from mmdemo.ui.ready_sets import READY_SETS
 from mmdemo.ui.strings import Language, text
@@ -207,7 +208,10 @@ def build(page: Page) -> None:
             return gr.Textbox(placeholder=words("labels_placeholder"), info=words("labels_info"))
         language = language_in(request)
         some = ", ".join(learned[:SHOWN_CLASSES]) + (", …" if len(learned) > SHOWN_CLASSES else "")
-        return gr.Textbox(placeholder=some, info=text("labels_learned", language, model=model, n=len(learned)))
+        said = text(
+            "labels_learned", language, model=as_words(model or ""), n=len(learned)
+        )  # gradio shows Markdown there
+        return gr.Textbox(placeholder=some, info=said)
 
     given = [image, files, labels, template, page.serving["classify"], page.device]
     shown = [failure, answer, table, download, maps, classified]

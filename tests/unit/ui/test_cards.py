@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mmdemo.core.types import Card, Metric
-from mmdemo.ui.cards import card_markdown, size_text
+from mmdemo.ui.cards import as_words, card_markdown, size_text
 
 CARD = Card(
     id="ask-base",
@@ -50,6 +50,31 @@ def test_nothing_is_loaded_from_elsewhere_and_no_markup_gets_through() -> None:
 )
 def test_no_way_of_writing_a_picture_has_it_fetched(picture: str) -> None:
     assert "![" not in card_markdown(replace(CARD, summary=picture, text=picture))
+
+
+@pytest.mark.parametrize(
+    "fence",
+    [
+        "```mermaid",
+        "``` mermaid",
+        "~~~~mermaid `x",
+        "> ```mermaid",
+        "- ```Mermaid {x}",
+        "\r```mermaid\rgraph TD\r```\r",
+    ],
+)
+def test_no_drawing_is_made_of_a_block_of_code(fence: str) -> None:
+    card = f"before\n\n{fence}\nflowchart TD; A\n```\n\nafter, with ```code``` in it"
+    shown = card_markdown(replace(CARD, summary=card, text=card))
+    assert "mermaid" not in shown.lower()
+    assert "flowchart TD; A" in shown
+    assert "```code``` in it" in shown
+
+
+def test_words_among_markdown_stand_for_themselves() -> None:
+    assert as_words("my-model_2.1\n#") == "my\\-model\\_2\\.1 \\#"
+    assert as_words("![a](x)<b>") == "\\!\\[a\\]\\(x\\)\\<b\\>"
+    assert as_words("模型 a") == "模型 a"
 
 
 def test_no_model_no_card() -> None:
