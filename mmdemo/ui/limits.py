@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,24 +33,6 @@ PUBLIC = Limits(running=2, open=8, per_minute=600, waiting=48)
 
 ADDRESSES = 4_096
 """Addresses whose requests are counted; the one that was quiet for longest is forgotten first."""
-
-
-def address_of(scope: Mapping[str, Any] | MutableMapping[str, Any]) -> str:
-    """Whom a request counts for: the client's address; of IPv6 the first 64 bits, which one household has for itself.
-
-    Args:
-        scope: The ASGI scope; whoever trusts a proxy has written the visitor's address there.
-    """
-    host = (scope.get("client") or ("", 0))[0]
-    try:
-        found = ipaddress.ip_address(host)
-    except ValueError:
-        return str(host)
-    if isinstance(found, ipaddress.IPv6Address):
-        if found.ipv4_mapped is not None:
-            return str(found.ipv4_mapped)
-        return str(ipaddress.ip_network((found, 64), strict=False))
-    return str(found)
 
 
 class Rate:

@@ -18,8 +18,9 @@ from fastapi import HTTPException
 from gradio.queueing import Event, EventQueue, Queue
 
 from mmdemo.core.turns import wanted_while
-from mmdemo.ui.limits import Limits, Rate, address_of
+from mmdemo.ui.limits import Limits, Rate
 from mmdemo.ui.strings import language_of, text
+from mmdemo.ui.web.addresses import client_address
 
 if TYPE_CHECKING:
     import fastapi
@@ -117,8 +118,8 @@ class FairQueue(Queue):
 
     def _admit(self, request: fastapi.Request) -> None:
         language = language_of(request.headers.get("accept-language"))
-        address, limits = address_of(request.scope), self._limits
-        mine = sum(address_of(event.request.scope) == address for event in self._asking())
+        address, limits = client_address(request.scope), self._limits
+        mine = sum(client_address(event.request.scope) == address for event in self._asking())
         if mine >= limits.open:
             raise _busy(429, text("busy_open", language, n=mine), 2)
         if len(self) >= limits.waiting:
@@ -146,13 +147,13 @@ class FairQueue(Queue):
         running = [e for job in self.active_jobs if job for e in job if e.concurrency_id == MODEL_LANE]
         if len(running) >= AT_ONCE:
             return None
-        each = Counter(address_of(event.request.scope) for event in running)
+        each = Counter(client_address(event.request.scope) for event in running)
         long = sum(self._is_long(event) for event in running)
         aged = time.monotonic() - LONG_SECONDS
         short = sum(not self._is_long(event) and self._begun.get(event, math.inf) > aged for event in running)
         best: tuple[int, Event] | None = None
         for event in waiting.queue:
-            mine = each[address_of(event.request.scope)]
+            mine = each[client_address(event.request.scope)]
             full = long >= LONG if self._is_long(event) else short >= SHORT
             if not full and mine < self._limits.running and (best is None or mine < best[0]):
                 best = (mine, event)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from mmdemo.ui.public import Application, Receive, Scope, Send, refuse
+from mmdemo.ui.web.asgi import Application, Receive, Scope, Send, refuse
 
 if TYPE_CHECKING:
     from mmdemo.ui.queue import FairQueue

@@ -13,7 +13,7 @@ import pytest
 from starlette.middleware import Middleware
 
 from mmdemo.core.turns import Stopped, pause
-from mmdemo.ui.limits import Limits, Rate, address_of
+from mmdemo.ui.limits import Limits, Rate
 from mmdemo.ui.queue import LONG, MODEL_LANE, FairQueue, takes_long
 from mmdemo.ui.read_once import ReadOnce
 from mmdemo.ui.sessions import keep_small
@@ -176,15 +176,6 @@ def test_a_job_whose_reader_went_away_ends(served: Served) -> None:
 
         until(lambda: served.running == 0)
     assert served.stopped == 1
-
-
-def test_an_address_is_of_a_household() -> None:
-    def of(host: str) -> str:
-        return address_of({"client": (host, 1)})
-
-    assert of("2001:db8:1:2::7") == of("2001:db8:1:2:ffff::1") != of("2001:db8:1:3::7")
-    assert of("::ffff:192.0.2.1") == of("192.0.2.1") == "192.0.2.1"
-    assert address_of({"client": None}) == address_of({}) == ""
 
 
 def test_the_rate_of_an_address(monkeypatch: pytest.MonkeyPatch) -> None:

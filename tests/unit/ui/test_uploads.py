@@ -13,8 +13,10 @@ import gradio as gr
 import pytest
 
 from mmdemo.core.settings import ROOT
-from mmdemo.ui.upload_folder import VARIABLE, make_upload_folder
 from mmdemo.ui.uploads import NotUploaded, check_values, takes_files, uploaded
+from mmdemo.ui.web.scratch import scratch_folder
+
+VARIABLE = "GRADIO_TEMP_DIR"
 
 
 @pytest.fixture
@@ -24,28 +26,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "gradio"
 
 
-def test_a_process_has_a_folder_of_its_own_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLE, str(tmp_path / "given"))
-    removes = [make_upload_folder(), make_upload_folder()]
-    made = [Path(os.environ[VARIABLE])]
-    (made[0] / "x.png").write_bytes(b"x")
-    assert stat.S_IMODE(made[0].stat().st_mode) == 0o700 or os.name == "nt"
-    for remove in reversed(removes):
-        remove()
-    assert os.environ[VARIABLE] == str(tmp_path / "given")
-    assert list((tmp_path / "given").iterdir()) == []
-
-
-def test_the_folder_goes_with_the_process(tmp_path: Path) -> None:
-    code = "from mmdemo.ui.upload_folder import make_upload_folder; make_upload_folder(); raise SystemExit(3)"
-    env = {**os.environ, VARIABLE: str(tmp_path)}
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, check=False).returncode == 3
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_gradio_is_not_imported_before_the_folder_is_made() -> None:
-    code = "import sys, mmdemo.ui.launch, mmdemo.ui.upload_folder; sys.exit('gradio' in sys.modules)"
+    code = "import sys, mmdemo.ui.launch, mmdemo.ui.web.scratch; sys.exit('gradio' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_only_the_user_reads_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    with scratch_folder() as folder:
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700 or os.name == "nt"
 
 
 def test_only_files_below_the_folder(folder: Path) -> None:
