@@ -34,6 +34,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="MB",
         help="the same by megabytes of their weights, shared parts counted once; the one in use always stays",
     )
+    parser.add_argument(
+        "--proxy",
+        metavar="ADDRESS",
+        action="append",
+        default=[],
+        help="address or network of a proxy before the page: what its X-Forwarded headers say of visitors counts; "
+        "may be given several times; from everybody else such headers are ignored",
+    )
     parser.add_argument("--mcp", action="store_true", help="offer the four jobs as tools to assistants (MCP)")
     return parser.parse_args(arguments)
 
@@ -66,6 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
                 mcp=flags.mcp,
                 max_models=flags.max_models,
                 model_memory=flags.model_memory,
+                proxies=tuple(flags.proxy),
             )
         )
     except MmdemoError as error:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.metadata
 import ipaddress
 import logging
-import signal
 import socket
 import sys
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from mmdemo.core.errors import MmdemoError
 
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     import gradio as gr
 
     from mmdemo.serving.engine import Engine
+    from mmdemo.ui.web.addresses import Trust
+    from mmdemo.ui.web.stopping import Stop
 
 log = logging.getLogger("mmdemo")
 
@@ -41,6 +42,7 @@ class Options:
     mcp: bool = False
     max_models: int = 8
     model_memory: int | None = None
+    proxies: tuple[str, ...] = ()
 
     @property
     def max_bytes(self) -> int | None:
@@ -64,6 +66,8 @@ class Options:
             return "--public was given"
         if self.reachable and self.auth is None:
             return f"others can reach {self.host} and there is no --auth"
+        if self.proxies and self.auth is None:
+            return "others come through --proxy and there is no --auth"
         return ""
 
 
@@ -183,11 +187,11 @@ def warm(engine: Engine) -> None:
             log.exception("the model for %s could not be prepared", task)
 
 
-def open_share_link(demo: gr.Blocks, host: str, port: int, local: str) -> None:
+def open_share_link(demo: gr.Blocks, host: str, port: int, local: str, trust: Trust) -> None:
     """Ask gradio's tunnel for a public address and print it, or say plainly that there is none.
 
     Runs beside the page that is already served: the tunnel's own time limits (half a minute for each of its three
-    steps) never keep anybody waiting.
+    steps) never keep anybody waiting. Once there is a link, ``trust`` knows its name.
     """
     from gradio import networking
 
@@ -204,17 +208,8 @@ def open_share_link(demo: gr.Blocks, host: str, port: int, local: str) -> None:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         say(f"No public link could be made: {reason.rstrip('.')}. The page goes on at {local}")
         return
+    trust.tunnel_host = urlsplit(address).netloc
     say(f"Public link for up to a week, for everybody who has it: {address.replace('http://', 'https://', 1)}")
-
-
-def _wait_until_stopped() -> None:
-    """Return when the person presses Ctrl+C or the process is asked to end."""
-    stop = threading.Event()
-    with contextlib.suppress(ValueError):  # only the main thread may set it; elsewhere the default stays
-        signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    with contextlib.suppress(KeyboardInterrupt):
-        while not stop.wait(0.5):
-            pass
 
 
 def say(sentence: str) -> None:
@@ -231,56 +226,69 @@ def serve(options: Options) -> None:
     check_limits(options)
     check_installation()
     port = find_port(options.host, options.port)
-    from starlette.middleware import Middleware
+    from mmdemo.ui.web.scratch import scratch_folder
+    from mmdemo.ui.web.stopping import Stop
 
+    with Stop() as stop, scratch_folder() as scratch:
+        stop.clears(scratch)
+        _serve(options, port, stop)
+
+
+def _serve(options: Options, port: int, stop: Stop) -> None:
     from mmdemo.core.settings import ROOT, cache_root, checkpoints_root, data_root, datasets_root
     from mmdemo.serving.engine import Engine
     from mmdemo.ui.api import answer_assistants_in_json
     from mmdemo.ui.examples import EXAMPLES_DIR
-    from mmdemo.ui.origin import OwnPage
     from mmdemo.ui.page import MAX_UPLOAD_MB, MAX_UPLOAD_MB_PUBLIC, build_page, build_words
-    from mmdemo.ui.public import MCP_ADDRESSES, OPEN_ADDRESSES, Gate
     from mmdemo.ui.theme import CSS, HEAD, build_theme
+    from mmdemo.ui.web.addresses import Trust, parse_proxies
+    from mmdemo.ui.web.layers import Guard
+    from mmdemo.ui.web.protocol import Doorkeeper
+    from mmdemo.ui.web.server import own_server
 
     public = bool(options.public_because)
+    trust = Trust(proxies=parse_proxies(options.proxies), tunnel=options.share)
     if public:
         say(f"Profile for others ({options.public_because}): inference only, listed models only, smaller uploads.")
     engine = Engine(device=options.device, public=public, max_models=options.max_models, max_bytes=options.max_bytes)
     words = build_words(public=public)
     demo = build_page(engine, public=public, device=options.device, words=words)
-    addresses = OPEN_ADDRESSES + (MCP_ADDRESSES if options.mcp else ())
+    guard = Guard(trust=trust, auth=options.auth)
     # under --auth, or where others reach it, people come by whatever name the machine has
-    own = Middleware(OwnPage, any_name=options.reachable or options.auth is not None)
-    gate = Middleware(Gate, addresses=addresses) if public else own
+    any_name = options.reachable or options.auth is not None
+    layers = guard.for_strangers(mcp=options.mcp) if public else guard.for_oneself(any_name=any_name)
     try:
-        _, local, _ = demo.launch(
-            server_name=options.host,
-            server_port=port,
-            auth=options.auth,
-            share=False,  # the link is made beside the served page, see open_share_link
-            quiet=True,
-            inline=False,
-            _frontend=False,  # no request to itself with a limit of 3 s, which a busy machine or a proxy fails
-            prevent_thread_lock=True,
-            show_error=False,
-            ssr_mode=False,
-            pwa=False,
-            enable_monitoring=False,
-            run_history=False,
-            mcp_server=options.mcp,
-            footer_links=["api", "settings"],
-            max_file_size=(MAX_UPLOAD_MB_PUBLIC if public else MAX_UPLOAD_MB) * 1_000_000,
-            allowed_paths=[str(EXAMPLES_DIR)],
-            blocked_paths=[
-                str(path) for path in (checkpoints_root(), datasets_root(), data_root(), cache_root(), ROOT / ".git")
-            ],
-            app_kwargs={"middleware": [gate]},
-            i18n=words,
-            theme=build_theme(),
-            css=CSS,
-            head=HEAD,
-        )
+        with own_server(Doorkeeper(trust), guard.ending.begin):
+            _, local, _ = demo.launch(
+                server_name=options.host,
+                server_port=port,
+                auth=guard.check,
+                share=False,  # the link is made beside the served page, see open_share_link
+                quiet=True,
+                inline=False,
+                _frontend=False,  # no request to itself with a limit of 3 s, which a busy machine or a proxy fails
+                prevent_thread_lock=True,
+                show_error=False,
+                ssr_mode=False,
+                pwa=False,
+                enable_monitoring=False,
+                run_history=False,
+                mcp_server=options.mcp,
+                footer_links=["api", "settings"],
+                max_file_size=(MAX_UPLOAD_MB_PUBLIC if public else MAX_UPLOAD_MB) * 1_000_000,
+                allowed_paths=[str(EXAMPLES_DIR)],
+                blocked_paths=[
+                    str(path)
+                    for path in (checkpoints_root(), datasets_root(), data_root(), cache_root(), ROOT / ".git")
+                ],
+                app_kwargs={"middleware": layers, "lifespan": guard.clearing(), "openapi_url": None},
+                i18n=words,
+                theme=build_theme(),
+                css=CSS,
+                head=HEAD,
+            )
         local = local.rstrip("/")
+        guard.describe_once(local)
         say(f"mmdemo answers at {local} (stop it with Ctrl+C)")
         threading.Thread(target=warm, args=(engine,), name="warm", daemon=True).start()
         if options.mcp:
@@ -288,9 +296,10 @@ def serve(options: Options) -> None:
             say(f"Tools for assistants (MCP, streamable HTTP): {local}/gradio_api/mcp/")
         if options.share:
             say("Asking for a public link …")
-            arguments = (demo, options.host, port, local)
+            arguments = (demo, options.host, port, local, trust)
             threading.Thread(target=open_share_link, args=arguments, name="share", daemon=True).start()
-        _wait_until_stopped()
+        stop.wait()
     finally:
+        stop.ends()
         demo.close(verbose=False)
         engine.close()

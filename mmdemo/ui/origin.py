@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
-from mmdemo.ui.public import Application, Receive, Scope, Send, refuse
+from mmdemo.ui.web.asgi import Application, Receive, Scope, Send, refuse
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 

@@ -12,6 +12,7 @@ from mmdemo.serving.engine import Engine
 from mmdemo.ui import api, ask, caption, classify, model_bar, sentiment
 from mmdemo.ui.cards import card_markdown
 from mmdemo.ui.strings import translations
+from mmdemo.ui.web.blocks import ServedBlocks
 from mmdemo.ui.wiring import QUICK_EVENTS, Engines, Page, card_or_none, model_ids
 
 TITLE = "mmdemo"
@@ -21,6 +22,8 @@ MAX_UPLOAD_MB_PUBLIC = 20
 
 UPLOADS_KEPT_HOURS = 2
 """Hours after which an uploaded file is deleted; all of them go when the program ends."""
+
+DELETED_EVERY_SECONDS = 600
 
 _TABS = (("ask", ask), ("classify", classify), ("caption", caption), ("sentiment", sentiment))
 
@@ -47,8 +50,8 @@ def build_page(engine: Engine, *, public: bool, device: str, words: gr.I18n | No
     """
     words = words or build_words(public=public)
     engines = Engines(engine, device=device, public=public)
-    delete_every = (600, UPLOADS_KEPT_HOURS * 3600)
-    demo = gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=delete_every, fill_width=True)
+    delete_every = (DELETED_EVERY_SECONDS, UPLOADS_KEPT_HOURS * 3600)
+    demo = ServedBlocks(title=TITLE, analytics_enabled=False, delete_cache=delete_every, fill_width=True)
     with demo:
         with gr.Column(elem_id="head"):
             gr.Markdown(f"# {TITLE}")

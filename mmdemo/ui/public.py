@@ -7,14 +7,11 @@ only the listed addresses through; whatever a later gradio adds stays shut until
 
 from __future__ import annotations
 
-import json
-import logging
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
 from mmdemo.core.types import TASKS
 from mmdemo.ui.api import ENDPOINTS
+from mmdemo.ui.web.asgi import Application, Receive, Scope, Send, refuse
 
 PAGE_EVENTS = (
     "page_ask",
@@ -43,8 +40,6 @@ PAGE_EVENTS = (
     *(f"page_{task}_card" for task in TASKS),
 )
 """Events of the page itself. They take what the four jobs take, return HTML, and name no file of the visitor's."""
-
-log = logging.getLogger("mmdemo.ui")
 
 _JOB = "|".join(ENDPOINTS)
 _NAME = r"[A-Za-z0-9_-]+"
@@ -81,48 +76,22 @@ OPEN_ADDRESSES: tuple[tuple[str, str], ...] = (
 MCP_ADDRESSES: tuple[tuple[str, str], ...] = (("GET POST DELETE", r"/gradio_api/mcp(/.*)?"),)
 """Open besides with ``--mcp``."""
 
-MAX_BODY_BYTES = 30_000_000
-"""Bytes of one request that is not an upload: a picture of 20 MB as base64 inside JSON. Uploads have gradio's limit."""
-
-_UPLOAD = "/gradio_api/upload"
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
-
 
 class Gate:
-    """ASGI middleware: 404 for every address that is not on the list, 413 for bodies that are too big.
+    """ASGI middleware: 404 for every address that is not on the list.
 
     Args:
         app: What stands behind the gate.
         addresses: Methods and whole-path regular expressions that may pass.
-        max_body: Bytes of one request that is not an upload.
     """
 
-    def __init__(
-        self,
-        app: Application,
-        *,
-        addresses: tuple[tuple[str, str], ...] = OPEN_ADDRESSES,
-        max_body: int = MAX_BODY_BYTES,
-    ) -> None:
+    def __init__(self, app: Application, *, addresses: tuple[tuple[str, str], ...] = OPEN_ADDRESSES) -> None:
         self.app = app
-        self.max_body = max_body
         self._open = [(frozenset(methods.split()), re.compile(path)) for methods, path in addresses]
 
     def passes(self, method: str, path: str) -> bool:
         """Whether a request for this address may go on."""
         return any(method in methods and pattern.fullmatch(path) for methods, pattern in self._open)
-
-    def fits(self, scope: Scope) -> bool:
-        """Whether the body is announced and small enough; one of unknown length is not taken."""
-        if scope["method"] != "POST" or scope["path"] == _UPLOAD:
-            return True
-        length = dict(scope["headers"]).get(b"content-length", b"")
-        return length.isdigit() and int(length) <= self.max_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -132,32 +101,5 @@ class Gate:
             await send({"type": "websocket.close", "code": 1008})
         elif not self.passes(scope["method"], scope["path"]):
             await refuse(send, 404, "Not found")
-        elif not self.fits(scope):
-            await refuse(send, 413, "Too large")
         else:
-            await self._forward(scope, receive, send)
-
-    async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """What gradio cannot make sense of (an event number that does not exist, say) is a bad request, not a fault."""
-        started = False
-
-        async def note(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        try:
-            await self.app(scope, receive, note)
-        except Exception as error:
-            log.warning("%s %s could not be answered: %r", scope["method"], scope["path"], error)
-            if started:
-                raise
-            await refuse(send, 400, "Bad request")
-
-
-async def refuse(send: Send, status: int, detail: str) -> None:
-    """Answer a request with a status and a sentence."""
-    body = json.dumps({"detail": detail}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+            await self.app(scope, receive, send)

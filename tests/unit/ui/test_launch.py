@@ -31,6 +31,8 @@ ROOT = Path(__file__).parents[3]
         (Options(public=True), True),
         (Options(share=True), True),
         (Options(share=True, auth=("a", "b")), True),
+        (Options(proxies=("10.0.0.1",)), True),
+        (Options(proxies=("10.0.0.1",), auth=("a", "b")), False),
     ],
 )
 def test_who_gets_the_profile_for_others(options: Options, public: bool) -> None:
