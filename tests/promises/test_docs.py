@@ -27,7 +27,18 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 TRAINING = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 TEACHING = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
 MODELS = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
-APP_FLAGS = ("--host", "--port", "--device", "--share", "--auth", "--public", "--mcp", "--max-models", "--model-memory")
+APP_FLAGS = (
+    "--host",
+    "--port",
+    "--device",
+    "--share",
+    "--auth",
+    "--public",
+    "--mcp",
+    "--max-models",
+    "--model-memory",
+    "--proxy",
+)
 ADDRESS = "http://127.0.0.1:7860"
 
 
