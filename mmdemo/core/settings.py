@@ -17,6 +17,14 @@ def typed_path(name: str) -> Path:
         return Path(name)
 
 
+def lies_there(place: Path) -> bool:
+    """Whether something lies there; not so under a name that the system refuses, for its length or its signs."""
+    try:
+        return place.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def data_root() -> Path:
     """Folder of the public data sets: ``MMDEMO_DATA``, default ``../shared/data`` beside the checkout."""
     return Path(os.environ.get("MMDEMO_DATA") or ROOT.parent / "shared" / "data").expanduser()

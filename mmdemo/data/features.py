@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import sqlite3
 import time
@@ -21,7 +22,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from mmdemo.core.errors import MmdemoError
-from mmdemo.core.reading import read_object
+from mmdemo.core.reading import Unreadable, read_object
 from mmdemo.core.settings import cache_root
 from mmdemo.core.writing import json_text
 
@@ -108,6 +109,9 @@ def text_key(text: str) -> str:
 
 # ---------------------------------------------------------------- stores
 
+MOST_SIDE = 1 << 24
+"""Values in one dimension of a row."""
+
 
 class Store:
     """Rows by key, in several views.
@@ -138,15 +142,20 @@ class Store:
         try:
             raw = (self.folder / f"{view}.keys").read_bytes()
             size = (self.folder / f"{view}.rows").stat().st_size // self._item(view)[2]
-        except (FileNotFoundError, KeyError, ValueError):
+        except FileNotFoundError:
             return {}
+        except Unreadable as error:
+            if error.missing:
+                return {}
+            raise
         entries = np.frombuffer(raw[: len(raw) // _ENTRY.itemsize * _ENTRY.itemsize], dtype=_ENTRY)
         names = np.ascontiguousarray(entries["key"]).tobytes().hex()
         starts, counts = entries["start"].tolist(), entries["count"].tolist()
         return {
             names[2 * _KEY * i : 2 * _KEY * (i + 1)]: (start, count)
             for i, (start, count) in enumerate(zip(starts, counts, strict=True))
-            if start + count <= size  # after a crash of the machine keys may be there without their rows
+            # after a crash of the machine keys may be there without their rows
+            if start + count <= size and (self.ragged or count == 1)
         }
 
     def rows(self, view: str, keys: Iterable[str]) -> dict[str, NDArray[Any]]:
@@ -208,9 +217,15 @@ class Store:
 
     def _item(self, view: str) -> tuple[np.dtype[Any], tuple[int, ...], int]:
         """Dtype, shape and bytes of a row, or of one step of an uneven row."""
-        raw = read_object(self.folder / f"{view}.json")
-        dtype, shape = np.dtype(raw["dtype"]), tuple(raw["shape"])
-        return dtype, shape, dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+        try:
+            raw = read_object(self.folder / f"{view}.json")
+            dtype, shape = np.dtype(str(raw["dtype"])), tuple(raw["shape"])
+            if dtype.kind not in "fiub" or not all(type(side) is int and 0 < side < MOST_SIDE for side in shape):
+                raise ValueError(f"it says {dtype} {shape}")
+            return dtype, shape, dtype.itemsize * math.prod(shape)
+        except (ValueError, KeyError, TypeError) as error:
+            why = f"its {view}.json is not valid ({error})"
+            raise MmdemoError(f"The feature cache in {self.folder} is damaged", why, "Delete that folder") from None
 
 
 def _extend(file: Path, at: int, values: NDArray[Any]) -> None:

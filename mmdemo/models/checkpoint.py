@@ -27,7 +27,7 @@ from mmdemo.core.config import TUNED_TRUNK, CheckpointConfig
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import Unreadable
 from mmdemo.models import weights
-from mmdemo.models.folder import SCALE, WEIGHTS, read_config, read_metrics
+from mmdemo.models.folder import SCALE, WEIGHTS, read_config, read_header, read_metrics
 
 __all__ = [
     "LOCAL",
@@ -130,6 +130,29 @@ def load_weights(net: nn.Module, folder: Path, *, trunk_apart: bool = False) -> 
         raise MmdemoError(f"{folder.name} cannot be loaded", f"tensor {name} {problem}")
     check_shapes(state, wanted, folder)
     net.load_state_dict(state, strict=True)
+
+
+def refuse_shapes(planned: Mapping[str, tuple[int, ...]], folder: Path, *, trunk_apart: bool = False) -> None:
+    """As :func:`load_weights`, by names and shapes alone, before the network is built; see there."""
+    try:
+        header, _ = read_header(folder / WEIGHTS)
+    except Unreadable as error:
+        why = f"{WEIGHTS} is missing" if error.missing else f"{WEIGHTS} is damaged ({error.why})"
+        raise MmdemoError(f"{folder.name} cannot be loaded", why) from None
+    stored = {
+        name: tuple(entry["shape"])
+        for name, entry in header.items()
+        if not name.endswith(SCALE) and not (trunk_apart and name.startswith(TUNED_TRUNK))
+    }
+    for name in sorted(planned.keys() | stored.keys()):
+        if name not in planned or name not in stored:
+            problem = "is missing" if name in planned else "is unknown"
+            raise MmdemoError(f"{folder.name} cannot be loaded", f"tensor {name} {problem}")
+        if planned[name] != stored[name]:
+            raise MmdemoError(
+                f"{folder.name} cannot be loaded",
+                f"tensor {name} has shape {stored[name]}, the network needs {planned[name]}",
+            )
 
 
 def check_shapes(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], folder: Path, *, prefix: str = "") -> None:

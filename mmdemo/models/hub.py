@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
-from mmdemo.core.settings import cache_root, checkpoints_root, typed_path
+from mmdemo.core.settings import cache_root, checkpoints_root, lies_there, typed_path
 
 HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
 ALLOWED = frozenset({".json", ".safetensors", ".md", ".txt"})
@@ -35,7 +35,7 @@ def fetch(model: str, *, allow_download: bool = False) -> Path | None:
     Raises:
         MmdemoError: A zip that is damaged or holds what no checkpoint holds; a hub id that is not on disk.
     """
-    if (checkpoints_root() / model).is_dir() or typed_path(model).is_dir():
+    if any(lies_there(place) and place.is_dir() for place in (checkpoints_root() / model, typed_path(model))):
         return None
     if model.lower().endswith(".zip"):
         return unzip(typed_path(model))

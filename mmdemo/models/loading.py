@@ -11,7 +11,7 @@ import torch
 
 from mmdemo.core.config import FAMILY, CheckpointConfig
 from mmdemo.core.errors import MmdemoError
-from mmdemo.core.settings import checkpoints_root, typed_path
+from mmdemo.core.settings import checkpoints_root, lies_there, typed_path
 from mmdemo.core.types import TASKS as SERVED
 from mmdemo.core.types import Card, Model
 from mmdemo.models import checkpoint, hub, probe, registry
@@ -26,6 +26,13 @@ from mmdemo.models.ready import ReadyModel
 from mmdemo.models.sentiment import SentimentModel
 from mmdemo.models.weights import verify
 from mmdemo.tasks import TASKS
+
+MAX_LAYERS = 200
+MAX_UNITS = 1_000_000
+"""The largest number that a network's settings may hold: one that asks for more is not built to find out."""
+
+MAY_BE_NONE = frozenset({"own", "classes", "bank", "text_hidden", "question_words", "head_width", "dropout"})
+"""Settings in which 0 has a meaning."""
 
 log = logging.getLogger("mmdemo")
 
@@ -99,8 +106,8 @@ def public_folder(model: str | None, fetched: Path | None = None) -> Path | None
     if model is None:
         return None
     named = checkpoints_root() / model
-    folder = fetched or (named if (named / "config.json").is_file() else typed_path(model))
-    return folder if folder.is_dir() and layout.is_public(folder) else None
+    folder = fetched or (named if lies_there(named / "config.json") else typed_path(model))
+    return folder if lies_there(folder) and folder.is_dir() and layout.is_public(folder) else None
 
 
 def read(folder: Path, *, device: str) -> ReadyModel:
@@ -147,12 +154,29 @@ def _text(folder: Path, config: CheckpointConfig, device: str) -> TextPart:
 
 def _net(folder: Path, config: CheckpointConfig) -> Any:
     """The task's network, filled; its class is the one that the task builds."""
+    refuse_sizes(config, folder.name)
     try:
+        with torch.device("meta"):  # settings of a few words may ask for more memory than there is
+            planned = {name: tuple(one.shape) for name, one in TASKS[config.task].build(config).state_dict().items()}
+        checkpoint.refuse_shapes(planned, folder, trunk_apart="vision" in config.parts)
         net: torch.nn.Module = TASKS[config.task].build(config)
     except (TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         raise MmdemoError(f"{folder.name} cannot be loaded", f"its network settings are wrong ({error})") from None
     checkpoint.load_weights(net, folder, trunk_apart="vision" in config.parts)
     return net
+
+
+def refuse_sizes(config: CheckpointConfig, name: str) -> None:
+    """Raises MmdemoError for settings that no network of ours has, before anything is built by them."""
+    for key, value in config.net.items():
+        if isinstance(value, bool) or not isinstance(value, int):
+            continue
+        least, most = (0 if key in MAY_BE_NONE else 1), (MAX_LAYERS if "layers" in key else MAX_UNITS)
+        if not least <= value <= most:
+            raise MmdemoError(
+                f"{name} cannot be loaded",
+                f"its network settings are wrong ({key} = {value}, not {least} to {most})",
+            )
 
 
 def _ask(folder: Path, card: Card, config: CheckpointConfig, device: str) -> ReadyModel:

@@ -10,7 +10,7 @@ from pathlib import Path
 from mmdemo.core.config import FAMILY
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import read_card_text
-from mmdemo.core.settings import cache_root, checkpoints_root, typed_path
+from mmdemo.core.settings import cache_root, checkpoints_root, lies_there, typed_path
 from mmdemo.core.types import TASKS, Card
 from mmdemo.core.words import nearest_name
 from mmdemo.models import folder as folders
@@ -151,8 +151,8 @@ def find(task: str, model: str | None) -> Path:
     """
     name = model or default_model(task)
     here = checkpoints_root() / name
-    folder = here if there(here / "config.json") else typed_path(name)
-    if not there(folder / "config.json"):
+    folder = here if lies_there(here / "config.json") else typed_path(name)
+    if not lies_there(folder / "config.json"):
         refuse_unfinished(name)
         known = [card.id for card in list_models(task)]
         near = nearest_name(name, known)
@@ -170,7 +170,7 @@ def find(task: str, model: str | None) -> Path:
 def refuse_unfinished(name: str) -> None:
     """Raises MmdemoError where the name is that of a run which has not come to a model yet."""
     for place in (checkpoints_root() / name, typed_path(name)):
-        if there(place / "trainer") and not there(place / "config.json"):
+        if lies_there(place / "trainer") and not lies_there(place / "config.json"):
             raise MmdemoError(f"{name} is no model yet", "its training has not ended", "Go on with --resume")
 
 
@@ -182,7 +182,7 @@ def find_any(model: str) -> Path:
     """
     root = checkpoints_root()
     for place in (root / model, typed_path(model)):
-        if there(place / "config.json"):
+        if lies_there(place / "config.json"):
             return place
     known = sorted(file.parent.name for file in root.glob("*/config.json")) if root.is_dir() else []
     near = nearest_name(model, known)
@@ -218,14 +218,6 @@ def read_card(folder: Path) -> Card:
 def part_folder(folder: Path, name: str) -> Path:
     """Where a part lies: packed into the checkpoint, beside it, or among the shipped ones."""
     for place in (folder / "parts" / name, folder.parent / name):
-        if there(place):
+        if lies_there(place):
             return place
     return checkpoints_root() / name
-
-
-def there(place: Path) -> bool:
-    """Whether something lies there; not so under a name that the system refuses, for its length or its signs."""
-    try:
-        return place.exists()
-    except (OSError, ValueError):
-        return False

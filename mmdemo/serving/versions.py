@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from mmdemo.core.settings import checkpoints_root, typed_path
+from mmdemo.core.settings import checkpoints_root, lies_there, typed_path
 from mmdemo.models.public.hub_files import pinned
 from mmdemo.models.public.listed import find
 
@@ -33,7 +33,9 @@ def is_gone(wanted: str) -> bool:
         return False
     # between the two renames of models.checkpoint the new one lies beside its place; by the next look it is there
     places = (checkpoints_root() / wanted, typed_path(wanted))
-    return not any(place.with_name(place.name + ".part").exists() for place in places) and not version_of(wanted)
+    return not any(
+        lies_there(place.with_name(place.name + ".part")) for place in places if place.name
+    ) and not version_of(wanted)
 
 
 def versions_below(root: Path) -> str:
@@ -52,10 +54,10 @@ def _commit(wanted: str) -> str:
 
 def _marks(place: Path) -> str:
     marks: list[str] = []
-    for file in [place] if place.is_file() else [place / name for name in _FILES]:
+    for file in [place] if lies_there(place) and place.is_file() else [place / name for name in _FILES]:
         try:
             status = file.stat()
-        except OSError:
+        except (OSError, ValueError):
             continue
         marks.append(f"{file.name}:{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino}")
     return " ".join(marks)
@@ -64,4 +66,4 @@ def _marks(place: Path) -> str:
 def _place(wanted: str) -> Path:
     # the order in which models.registry looks
     named, path = checkpoints_root() / wanted, typed_path(wanted)
-    return path if path.exists() and not named.exists() else named
+    return path if lies_there(path) and not lies_there(named) else named

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from mmdemo.core.config import CheckpointConfig
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import checkpoints_root
 from mmdemo.core.types import Card
@@ -26,10 +25,6 @@ MAX_NAME = 60
 
 MAX_TEXT = 20_000_000
 """Bytes of config.json and the like; the largest shipped one has 0.1 MB."""
-
-MAX_LAYERS = 200
-MAX_UNITS = 1_000_000
-"""The largest number that a network's settings may hold: one that asks for more is not built to find out."""
 
 _STAGING = ".received.part"
 _STALE_SECONDS = 3600.0
@@ -174,22 +169,12 @@ def _prove(place: Path) -> None:
 
     config = folders.read_config(place)
     for one in (config, *(folders.read_config(part) for part in sorted(place.glob("parts/*")))):
-        _refuse_huge(one, place.name)
+        loading.refuse_sizes(one, place.name)
     ready = loading.read(place, device="cpu")
     try:
         probe.check(ready, place)
     finally:
         ready.release()
-
-
-def _refuse_huge(config: CheckpointConfig, name: str) -> None:
-    """A few words of settings can ask for more memory than there is, before a single tensor is compared."""
-    for key, value in config.net.items():
-        most = MAX_LAYERS if "layers" in key else MAX_UNITS
-        if isinstance(value, int | float) and not 0 <= value <= most:
-            raise MmdemoError(
-                f"{name} is refused", f"its network settings have {key} = {value}, at most {most} is read"
-            )
 
 
 def _settle(place: Path, root: Path, wanted: str) -> Path:

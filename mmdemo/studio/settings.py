@@ -210,7 +210,7 @@ def from_toml(task: str, text: str) -> tuple[dict[str, Value], str]:
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "settings.toml"
-        file.write_text(text, encoding="utf-8")
+        file.write_text(text, encoding="utf-8", errors="surrogateescape")  # bytes that were no text come back
         try:
             config = read_config(file)
         except MmdemoError as error:

@@ -229,7 +229,10 @@ def _record(kind: type[R], values: Mapping[str, object], section: str) -> R:
         if name not in hints:
             raise _unknown(f"{section}.{name}", {f"{section}.{h}" for h in hints}, "Unknown setting")
         clean[name] = _typed(f"{section}.{name}", value, hints[name])
-    return kind(**clean)
+    try:
+        return kind(**clean)
+    except TypeError as error:  # the class says which ones it needs
+        raise MmdemoError(f"A setting of {section} is missing", str(error).partition(": ")[2] or str(error)) from None
 
 
 def _typed(name: str, value: object, hint: object) -> object:

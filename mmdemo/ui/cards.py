@@ -8,8 +8,9 @@ from pathlib import Path
 from mmdemo.core.types import Card
 
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
-_REMOTE_IMAGE = re.compile(r"!\[([^\]]*)\]\(\s*(?:https?:)?//[^)]*\)")
-_IMAGE = re.compile(r"!+(?=\[)")
+# bounded, and begun once for each sign: cards are written by others, and must not take a second to show
+_REMOTE_IMAGE = re.compile(r"!\[([^\[\]]{0,1000})\]\(\s{0,9}(?:https?:)?//[^)]{0,500}\)")
+_IMAGE = re.compile(r"(?<!!)!+(?=\[)")
 """What makes a picture of a link, in all the ways that Markdown has: none is shown, none is fetched from elsewhere."""
 _TAG = re.compile(r"<(?=[A-Za-z/!])")
 _FENCE = re.compile(r"^([^\n`~]*)(?:(`{3,})[^\n`]*|(~{3,})[^\n]*)$", re.MULTILINE)

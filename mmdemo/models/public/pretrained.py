@@ -11,6 +11,7 @@ from torch import nn
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.models.public.base import How
+from mmdemo.models.weights import refuse_odd
 
 T = TypeVar("T")
 
@@ -48,6 +49,7 @@ def read_net(kind: Any, folder: Path, *, how: How, name: str) -> Any:
         if info[trouble]:
             first, *more = sorted(info[trouble])
             raise _refused(name, f"{why} {first}" + (f" and {len(more)} more tensors" if more else ""))
+    refuse_odd(dict(net.named_parameters()), name=name)  # of buffers some are infinite: what a mask adds
     return net
 
 

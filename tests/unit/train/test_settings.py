@@ -147,3 +147,21 @@ def test_the_shipped_configurations_are_understood(task: str, kind: type) -> Non
     assert net_settings(kind, {**config.net, **needed})
     assert config.card.summary
     assert config.card.limits
+
+
+def test_an_entry_that_lacks_what_it_needs_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text("[[evaluate]]\n")
+    with pytest.raises(MmdemoError, match=r"A setting of evaluate is missing: 'data'"):
+        read_config(tmp_path / "run.toml")
+
+
+def test_numbers_and_nesting_out_of_bounds_are_refused(tmp_path: Path) -> None:
+    for text in (
+        "[train]\nlearning_rate = nan\n",
+        "[train]\nlearning_rate = inf\n",
+        "x = " + "[" * 5000,
+        "x = " + "9" * 5000,
+    ):
+        (tmp_path / "run.toml").write_text(text)
+        with pytest.raises(MmdemoError, match="is not valid TOML"):
+            read_config(tmp_path / "run.toml")

@@ -69,6 +69,14 @@ def test_an_unknown_tensor_is_named(folder: Path) -> None:
         read(folder)
 
 
+def test_a_tensor_that_holds_no_numbers_is_named(folder: Path) -> None:
+    changed(folder, lambda tensors: tensors[SOME].view(-1)[3:4].fill_(float("nan")))
+    with pytest.raises(
+        MmdemoError, match=f"some/blip cannot be loaded: tensor {SOME} holds values that are no numbers"
+    ):
+        read(folder)
+
+
 def test_another_shape_is_named(folder: Path) -> None:
     changed(folder, lambda tensors: tensors.update({SOME: torch.zeros(16, 32)}))
     with pytest.raises(MmdemoError, match=rf"{SOME} has the shape \(16, 32\), its config\.json says \(32, 32\)"):
