@@ -96,11 +96,15 @@ def test_those_who_compute_at_once_share_the_cores() -> None:
 def test_work_that_nobody_waits_for_ends() -> None:
     wanted = [True, True, False]
     done = 0
-    with wanted_while(lambda: wanted[done]), pytest.raises(Stopped):
+
+    def work() -> None:
+        nonlocal done
         for _ in range(5):
             pause()
             done += 1
 
+    with wanted_while(lambda: wanted[done]), pytest.raises(Stopped):
+        work()
     assert done == 2
     pause()  # outside nobody can go away
 
