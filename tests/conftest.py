@@ -39,8 +39,11 @@ settings.load_profile("mmdemo")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browser tests come last: the browser's driver keeps an event loop running until the session ends."""
-    items.sort(key=lambda item: "tests/browser/" in item.nodeid)
+    """Browser tests come last, those that share a browser behind those that end theirs: as long as a browser runs its
+    driver keeps an event loop going."""
+    items.sort(
+        key=lambda item: 2 if "tests/browser/" in item.nodeid else item.get_closest_marker("browser") is not None
+    )
 
 
 class NetworkBlocked(OSError):

@@ -12,6 +12,9 @@ _REMOTE_IMAGE = re.compile(r"!\[([^\]]*)\]\(\s*(?:https?:)?//[^)]*\)")
 _IMAGE = re.compile(r"!+(?=\[)")
 """What makes a picture of a link, in all the ways that Markdown has: none is shown, none is fetched from elsewhere."""
 _TAG = re.compile(r"<(?=[A-Za-z/!])")
+_FENCE = re.compile(r"^([^\n`~]*)(?:(`{3,})[^\n`]*|(~{3,})[^\n]*)$", re.MULTILINE)
+"""Where a block of code begins, with the language that it names: gradio draws those in Mermaid, pictures of any address
+among them."""
 
 
 def short_name(model: str) -> str:
@@ -29,7 +32,7 @@ def size_text(size: int) -> str:
 
 
 def card_markdown(card: Card | None) -> str:
-    """The card, without front matter, remote pictures and markup; "" when there is no model."""
+    """The card, without front matter, pictures, drawings and markup; "" when there is no model."""
     if card is None:
         return ""
     facts = [f"**{card.id}**", card.source]
@@ -47,7 +50,13 @@ def card_markdown(card: Card | None) -> str:
             for one in card.metrics
         ]
         parts.append("\n".join(["| figure | value | 95 % interval | n | data |", "|---|---|---|---|---|", *rows]))
-    body = _REMOTE_IMAGE.sub(r"\1", _FRONT_MATTER.sub("", card.text.replace("\r\n", "\n"))).strip()
+    body = _REMOTE_IMAGE.sub(r"\1", _FRONT_MATTER.sub("", _lines(card.text))).strip()
     if body:
         parts.append("---\n\n" + body)
-    return _TAG.sub("&lt;", _IMAGE.sub("", "\n\n".join(part for part in parts if part)))
+    whole = _lines("\n\n".join(part for part in parts if part))
+    return _TAG.sub("&lt;", _IMAGE.sub("", _FENCE.sub(r"\1\2\3", whole)))
+
+
+def _lines(text: str) -> str:
+    """One kind of line break, as Markdown sees them."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -40,9 +41,9 @@ def find_chromium() -> str | None:
     return os.environ.get("MMDEMO_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
 
 
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """The browser, with a microphone and a camera that play test signals."""
+@contextlib.contextmanager
+def launched_chromium() -> Iterator[Browser]:
+    """The browser, with a microphone and a camera that play test signals; one at a time."""
     path = find_chromium()
     if path is None:
         if os.environ.get("CI"):
@@ -63,6 +64,13 @@ def chromium() -> Iterator[Browser]:
         )
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The one browser of all tests in this folder."""
+    with launched_chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

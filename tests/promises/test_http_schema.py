@@ -160,7 +160,7 @@ def test_addresses_are_not_opened(app: AppProcess) -> None:
         told = http.get(f"/gradio_api/call/ask/{event}").text
 
     assert "event: error" in told
-    assert "opens no web addresses" in told
+    assert "it was not uploaded here" in told
 
 
 def test_a_picture_inside_the_request_is_enough(app: AppProcess, picture: Path) -> None:

@@ -52,6 +52,25 @@ def test_no_way_of_writing_a_picture_has_it_fetched(picture: str) -> None:
     assert "![" not in card_markdown(replace(CARD, summary=picture, text=picture))
 
 
+@pytest.mark.parametrize(
+    "fence",
+    [
+        "```mermaid",
+        "``` mermaid",
+        "~~~~mermaid `x",
+        "> ```mermaid",
+        "- ```Mermaid {x}",
+        "\r```mermaid\rgraph TD\r```\r",
+    ],
+)
+def test_no_drawing_is_made_of_a_block_of_code(fence: str) -> None:
+    card = f"before\n\n{fence}\nflowchart TD; A\n```\n\nafter, with ```code``` in it"
+    shown = card_markdown(replace(CARD, summary=card, text=card))
+    assert "mermaid" not in shown.lower()
+    assert "flowchart TD; A" in shown
+    assert "```code``` in it" in shown
+
+
 def test_no_model_no_card() -> None:
     assert card_markdown(None) == ""
 
