@@ -1,4 +1,4 @@
-"""Print the table of public models from mmdemo/models/public/listed.toml.
+"""Print the table of public models from mmdemo/models/hub/catalog.toml.
 
 python scripts/models_table.py           # print it
 python scripts/models_table.py --write   # put it into docs/models.md
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # mmdemo is used from its checkout
 
 from mmdemo.core.types import TASKS  # noqa: E402
-from mmdemo.models.public.listed import Listed, listed, transcribers  # noqa: E402
+from mmdemo.models.hub.catalog import CatalogEntry, catalog_entries, transcribers  # noqa: E402
 
 REGION = re.compile(r"(<!-- models:[^\n]*-->\n).*?(<!-- /models -->)", flags=re.DOTALL)
 HEAD = (
@@ -24,7 +24,7 @@ HEAD = (
 )
 
 
-def row(one: Listed) -> str:
+def row(one: CatalogEntry) -> str:
     """A model's row; figures that were not held against their source are marked."""
     memory = " / ".join(size(one.memory(precision)) for precision in ("fp32", "bf16", "int8"))
     figure = f"{one.figure}{'' if one.checked else ' *'} ({one.source.removeprefix('https://')})" if one.figure else "–"
@@ -43,8 +43,8 @@ def size(count: int) -> str:
 def parts() -> Iterator[str]:
     """A heading and a table for each task, then what hears words."""
     for task in TASKS:
-        natural = [one for one in listed(task) if one.tasks[0] == task]
-        also = [f"`{one.id}`" for one in listed(task) if one.tasks[0] != task]
+        natural = [one for one in catalog_entries(task) if one.tasks[0] == task]
+        also = [f"`{one.id}`" for one in catalog_entries(task) if one.tasks[0] != task]
         yield "\n".join([f"### {task.capitalize()}", "", HEAD, *(row(one) for one in natural)])
         if also:
             yield f"Also: {', '.join(also)}."

@@ -1,4 +1,4 @@
-"""Ask a hub about the models in mmdemo/models/public/listed.toml, and write down what it says.
+"""Ask a hub about the models in mmdemo/models/hub/catalog.toml, and write down what it says.
 
     python scripts/pin_models.py            fill in revisions that are no commits yet, and all sizes
     python scripts/pin_models.py --newest   the newest commit of the main branch for all, where it has safetensors
@@ -23,11 +23,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a script's own folder is on the path, the checkout is not
 
 from mmdemo.core.errors import MmdemoError  # noqa: E402
-from mmdemo.models.public import fetching, listed  # noqa: E402
-from mmdemo.models.public.listed import Listed  # noqa: E402
+from mmdemo.models.hub import catalog, download  # noqa: E402
+from mmdemo.models.hub.catalog import CatalogEntry  # noqa: E402
 
 
-def main(arguments: Sequence[str] | None = None, *, file: Path = listed.FILE) -> int:
+def main(arguments: Sequence[str] | None = None, *, file: Path = catalog.FILE) -> int:
     """Run it; returns 0, 1 where ``--check`` finds something, 2 where a model was refused."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--newest", action="store_true", help="take the newest commits")
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None, *, file: Path = listed.FILE) ->
     chosen = parser.parse_args(arguments)
     text = before = file.read_text(encoding="utf-8")
     refused = 0
-    for entry in listed.read(text):
+    for entry in catalog.read(text):
         try:
             revision, size = ask(entry, newest=chosen.newest)
         except MmdemoError as error:
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None, *, file: Path = listed.FILE) ->
             continue
         print(f"{entry.id}: revision {entry.revision or 'none'} -> {revision}, size {entry.size} -> {size}")
         text = changed(text, entry.id, revision=revision, size=size)
-    listed.read(text)  # what is written can be read
+    catalog.read(text)  # what is written can be read
     if text != before and not chosen.check:
         file.write_text(text, encoding="utf-8")
     if refused:
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None, *, file: Path = listed.FILE) ->
     return 1 if chosen.check and text != before else 0
 
 
-def ask(entry: Listed, *, newest: bool) -> tuple[str, int]:
+def ask(entry: CatalogEntry, *, newest: bool) -> tuple[str, int]:
     """The commit of a listed model, and the bytes that a download would fetch.
 
     Raises:
@@ -66,12 +66,12 @@ def ask(entry: Listed, *, newest: bool) -> tuple[str, int]:
         for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):  # what was fetched or pinned before is not to answer
             os.environ.pop(name, None)
         try:
-            plan = fetching.plan(entry.id, "main" if newest else asked)
+            plan = download.plan(entry.id, "main" if newest else asked)
         except MmdemoError as error:
             if not newest:
                 raise
             print(f"{entry.id}: its main branch will not do ({error})")
-            plan = fetching.plan(entry.id, asked)
+            plan = download.plan(entry.id, asked)
     if plan.layout is not None and plan.layout.family != entry.family:
         raise MmdemoError(f"{entry.id} is listed wrongly", f"it is {plan.layout.family}, not {entry.family}")
     return plan.commit, plan.total

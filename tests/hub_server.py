@@ -35,7 +35,7 @@ import pytest
 from huggingface_hub import close_session, constants
 from safetensors.numpy import save_file
 
-from mmdemo.models.public import bringing, hub_http
+from mmdemo.models.hub import client, transfer
 
 LARGE = 100_000
 CHUNK = 16_384
@@ -212,9 +212,9 @@ def reachable(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer
     # read when the library was imported; its own calls ask a third address where telemetry is on
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
-    monkeypatch.setattr(hub_http, "PAUSE", 0.01)
-    monkeypatch.setattr(hub_http, "STEP", 0.01)
-    monkeypatch.setattr(bringing, "TOLD_EVERY", 0.0)
+    monkeypatch.setattr(client, "PAUSE", 0.01)
+    monkeypatch.setattr(client, "STEP", 0.01)
+    monkeypatch.setattr(transfer, "TOLD_EVERY", 0.0)
     monkeypatch.setenv("HF_HOME", str(home))
     with HubServer() as server:
         monkeypatch.setenv("HF_ENDPOINT", server.address)

@@ -97,7 +97,7 @@ def _line(
     """What the mixtures of both reach, and one of them kept."""
     from mmdemo.models.loading import pick_device
     from mmdemo.studio import compare as studio
-    from mmdemo.studio.mixture import save_mixture
+    from mmdemo.studio.interpolation import save_interpolation
 
     folders = studio.folder_of(a), studio.folder_of(b)
     found = None
@@ -112,7 +112,7 @@ def _line(
     kept = None
     if mix is not None and out is not None:
         metrics, notes = (found.metrics(mix), found.notes) if found is not None else ((), ())
-        kept = save_mixture(*folders, mix, out, metrics=metrics, notes=notes, device=pick_device(device))
+        kept = save_interpolation(*folders, mix, out, metrics=metrics, notes=notes, device=pick_device(device))
         say(f"{kept} written")
     if as_json:
         line = found.to_json() if found is not None else {}

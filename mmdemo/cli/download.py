@@ -15,8 +15,8 @@ from mmdemo.core.writing import json_text
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-    from mmdemo.models.public.fetching import Plan, Progress
-    from mmdemo.models.public.listed import Listed
+    from mmdemo.models.hub.catalog import CatalogEntry
+    from mmdemo.models.hub.download import DownloadPlan, DownloadProgress
 
 TENTHS = 10
 """Lines that tell of a download where nobody watches a bar."""
@@ -40,24 +40,24 @@ def download(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Fetch a public model, after saying what it takes; prints its folder."""
-    from mmdemo.models.public import fetching
+    from mmdemo.models.hub import download
 
-    plan = fetching.plan(model, revision)
+    plan = download.plan(model, revision)
     _describe(plan)
     if plan.missing and not yes and not _agreed(plan):
         say("Nothing was fetched.")
         raise typer.Exit(1)
-    bar = _bar() if sys.stderr.isatty() else _Lines()
+    bar = _bar() if sys.stderr.isatty() else _PlainDownload()
     try:
         with bar:
-            folder = fetching.fetch(plan, bar)
+            folder = download.fetch(plan, bar)
     except KeyboardInterrupt:
         again = f"python -m mmdemo download {plan.id}" + (f" --revision {revision}" if revision else "")
         say(f"Stopped after {_megabytes(bar.done)} of {_megabytes(plan.total)}. To go on from there: {again}")
         raise
-    from mmdemo.models.public.opening import put_on_shelf
+    from mmdemo.models.families.factory import register_installed
 
-    one = put_on_shelf(folder, name=plan.id)
+    one = register_installed(folder, name=plan.id)
     if one.tasks:
         say(f"{plan.id} is here, for {' and '.join(one.tasks)}: --model {plan.id}")
     else:
@@ -71,10 +71,10 @@ def show_listed(task: str | None, *, as_json: bool) -> None:
     Args:
         task: Only those that serve this one.
     """
-    from mmdemo.models.public.fetching import on_disk
-    from mmdemo.models.public.listed import listed
+    from mmdemo.models.hub.catalog import catalog_entries
+    from mmdemo.models.hub.download import on_disk
 
-    entries = [(entry, on_disk(entry.id)) for entry in listed(task)]
+    entries = [(entry, on_disk(entry.id)) for entry in catalog_entries(task)]
     if as_json:
         rows = [_row(entry, str(place) if place else "") for entry, place in entries]
         sys.stdout.write(json_text(rows, indent=2) + "\n")
@@ -99,7 +99,7 @@ def show_listed(task: str | None, *, as_json: bool) -> None:
     )
 
 
-def _row(entry: Listed, folder: str) -> Json:
+def _row(entry: CatalogEntry, folder: str) -> Json:
     return {
         "id": entry.id,
         "alias": entry.alias,
@@ -123,8 +123,8 @@ def _row(entry: Listed, folder: str) -> Json:
     }
 
 
-def _describe(plan: Plan) -> None:
-    from mmdemo.models.public.listed import find
+def _describe(plan: DownloadPlan) -> None:
+    from mmdemo.models.hub.catalog import find
 
     entry = find(plan.id)
     layout = plan.layout
@@ -145,7 +145,7 @@ def _describe(plan: Plan) -> None:
             say(f"{name:<{width}}  {value}")
 
 
-def _agreed(plan: Plan) -> bool:
+def _agreed(plan: DownloadPlan) -> bool:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise MmdemoError(f"{plan.id} was not fetched", "there is nobody here to ask", "Add --yes")
     return typer.confirm(f"Fetch {_megabytes(plan.missing)}?", err=True)
@@ -155,19 +155,19 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB" if size < 1e9 else f"{size / 1e9:.2f} GB"
 
 
-class _Lines:
+class _PlainDownload:
     """A line for each tenth, where the output is kept."""
 
     def __init__(self) -> None:
         self.done = self._tenth = 0
 
-    def __enter__(self) -> _Lines:
+    def __enter__(self) -> _PlainDownload:
         return self
 
     def __exit__(self, *error: object) -> None:
         pass
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: DownloadProgress) -> None:
         self.done = progress.done
         tenth = TENTHS * progress.done // progress.total if progress.total else TENTHS
         if tenth > self._tenth:
@@ -175,7 +175,7 @@ class _Lines:
             say(f"{_megabytes(progress.done)} of {_megabytes(progress.total)}")
 
 
-class _Drawn:
+class _BarDownload:
     """A bar with what is at work, bytes, speed and time left."""
 
     def __init__(self, bar: Bar) -> None:
@@ -183,25 +183,25 @@ class _Drawn:
         self._bar = bar
         self._task = bar.add_task("fetching", total=None)
 
-    def __enter__(self) -> _Drawn:
+    def __enter__(self) -> _BarDownload:
         self._bar.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: DownloadProgress) -> None:
         self.done = progress.done
         words = _STAGES[progress.stage]
         self._bar.update(self._task, description=words, completed=progress.done, total=progress.total or None)
 
 
-def _bar() -> _Drawn:
+def _bar() -> _BarDownload:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
     from rich.progress import Progress as Bar
 
-    return _Drawn(
+    return _BarDownload(
         Bar(
             TextColumn("{task.description}"),
             BarColumn(),

@@ -250,13 +250,13 @@ def _labels_text(labels: str | None, file: Path | None, model: str | None) -> st
 def _own_classes(model: str) -> tuple[str, ...]:
     """The classes that a checkpoint of ours was tuned on; a model of others has none."""
     from mmdemo.core.config import CLASSES
-    from mmdemo.models import hub, registry
+    from mmdemo.models import fetch, registry
+    from mmdemo.models.families.detect import is_hub_model
     from mmdemo.models.folder import read_config
-    from mmdemo.models.public.layout import is_public
 
-    place = hub.fetch(model)
+    place = fetch.fetch(model)
     folder = place or Path(model).expanduser()
-    if is_public(folder):
+    if is_hub_model(folder):
         return ()
     learned = read_config(registry.find("classify", str(place) if place else model)).settings.get(CLASSES)
     return learned if isinstance(learned, tuple) else ()

@@ -27,7 +27,7 @@ def merge(
     """Fold what was learned into the base, and write a model that its library loads without this program."""
     from mmdemo.cli.terminal import say
     from mmdemo.models import registry
-    from mmdemo.models.public.merging import merge as write
+    from mmdemo.models.families.merge import merge as write
 
     folder = write(registry.find_any(model), out)
     if as_json:

@@ -6,33 +6,33 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from mmdemo.train.record import Progress, Watch
+from mmdemo.train.record import RunObserver, TrainProgress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
 
-def watch() -> Watch:
+def watch() -> RunObserver:
     """A bar for terminals, lines for files and pipes."""
-    return _Drawn() if sys.stderr.isatty() else _Lines()
+    return _BarProgress() if sys.stderr.isatty() else _PlainProgress()
 
 
-class _Lines(Watch):
+class _PlainProgress(RunObserver):
     """Everything that is said, a line each, on stderr."""
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
 
-class _Drawn(Watch):
+class _BarProgress(RunObserver):
     """A bar with step, loss, figure and time left; what is said stands above it."""
 
     def __init__(self) -> None:
         self._bar: Bar | None = None
         self._last = 0.0
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         if text.startswith("step "):
             return  # the bar says it
         if self._bar is not None:
@@ -41,7 +41,7 @@ class _Drawn(Watch):
             sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
 
-    def step(self, progress: Progress) -> None:
+    def step(self, progress: TrainProgress) -> None:
         if self._bar is None:
             self._bar = _bar()
             self._bar.start()

@@ -37,7 +37,7 @@ def train(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="Settings; default: in configs/, TASK.toml or public.toml."),
+        typer.Option("--config", metavar="FILE", help="Settings; default: in configs/, TASK.toml or hub.toml."),
     ] = None,
     base: Annotated[
         str | None,

@@ -21,7 +21,7 @@ CLASSES = "classes"
 """Setting of a Classify checkpoint: the labels of its training pictures, which it is asked for where none are given."""
 
 FAMILY = "family"
-"""In ``net`` of a checkpoint that was tuned from a public model: which kind it is (see models.public.layout)."""
+"""In ``net`` of a checkpoint that was tuned from a public model: which kind it is (see models.families.detect)."""
 
 TUNED_TRUNK = "vision."
 """Prefix of tensors that stand in for those of the checkpoint's part "vision": its trunk was tuned along."""
@@ -34,7 +34,7 @@ C = TypeVar("C")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class EncoderRef:
     """Another checkpoint that this one needs: folder name beside it, and the hash of its weights."""
 
     name: str
@@ -108,7 +108,7 @@ class CheckpointConfig:
     labels: tuple[str, ...] = ()
     settings: Mapping[str, Scalar | tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     calibration: Calibration = field(default_factory=Calibration)
-    parts: Mapping[str, Part] = field(default_factory=lambda: MappingProxyType({}))
+    parts: Mapping[str, EncoderRef] = field(default_factory=lambda: MappingProxyType({}))
     card: CardText = field(default_factory=CardText)
     schema: int = SCHEMA
     weights: Weights | None = None
@@ -162,8 +162,8 @@ def _config(raw: Mapping[str, typing.Any]) -> CheckpointConfig:
     return config
 
 
-def _part(raw: object, role: str) -> Part:
-    part = from_mapping(Part, _object(raw, role))
+def _part(raw: object, role: str) -> EncoderRef:
+    part = from_mapping(EncoderRef, _object(raw, role))
     # it is joined to a folder: no path, nothing that the system refuses as a name
     if part.name in {"", ".", ".."} or Path(part.name).name != part.name or not part.name.isprintable():
         raise ValueError(f"its {role} part has a path for a name: {part.name[:80]}")

@@ -13,9 +13,9 @@ from mmdemo.core.types import Json
 from mmdemo.core.words import question_kind
 from mmdemo.data.examples import Dataset, Example
 from mmdemo.data.folders import dataset_name
-from mmdemo.data.parts import Parts, make_parts
 from mmdemo.data.problems import Problem
 from mmdemo.data.readable import Facts, Say
+from mmdemo.data.splits import Splits, make_splits
 from mmdemo.data.tables import read_rows
 
 SHORT_SECONDS = 0.5
@@ -126,13 +126,13 @@ def check_data(
     started = time.monotonic()
     name = " + ".join(dict.fromkeys(dataset_name(place) for place in data))
     try:
-        parts = make_parts(task, data, folds=folds, fold=fold, seed=seed, allow_leaks=allow_leaks, say=say)
+        parts = make_splits(task, data, folds=folds, fold=fold, seed=seed, allow_leaks=allow_leaks, say=say)
     except MmdemoError as error:  # nothing can be parted, so there is nothing more to look at
         return CheckReport(task=task, data=name, refusals=(str(error),), seconds=time.monotonic() - started)
     return report(parts, name=name, seconds=time.monotonic() - started)
 
 
-def report(parts: Parts, *, name: str, seconds: float = 0.0) -> CheckReport:
+def report(parts: Splits, *, name: str, seconds: float = 0.0) -> CheckReport:
     """What is to be said of data that have been read and parted.
 
     Args:
@@ -193,7 +193,7 @@ def _duplicates(part: str, examples: Iterable[Example], facts: Mapping[Path, Fac
     return [Same(part=part, files=tuple(map(_shown, some.values()))) for some in found.values() if len(some) > 1]
 
 
-def _conflicts(parts: Parts) -> tuple[Same, ...]:
+def _conflicts(parts: Splits) -> tuple[Same, ...]:
     """Equal content with different labels, or with different answers to the same question, over all parts."""
     found: dict[tuple[str, str], dict[str, tuple[str, Example]]] = defaultdict(dict)
     for part, dataset in parts.by_name().items():

@@ -16,14 +16,14 @@ TABLES = tuple(kind + suffix for kind in KINDS for suffix in SUFFIXES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class SplitFolder:
     """A folder or table to read; ``rows`` names the split of its rows that are wanted, None takes all."""
 
     place: Path
     rows: str | None = None
 
 
-def resolve_split(folders: Sequence[Path], split: str | None) -> tuple[list[Part], list[str]]:
+def resolve_split(folders: Sequence[Path], split: str | None) -> tuple[list[SplitFolder], list[str]]:
     """Turn data sets with splits into the wanted split's folder or rows; others are taken as they are.
 
     Returns:
@@ -31,7 +31,7 @@ def resolve_split(folders: Sequence[Path], split: str | None) -> tuple[list[Part
     """
     if split is not None and split not in SPLITS:
         raise MmdemoError(f"Unknown split {split!r}", f"known are {', '.join(SPLITS)}")
-    parts: list[Part] = []
+    parts: list[SplitFolder] = []
     notes: list[str] = []
     for folder in folders:
         if not folder.exists():
@@ -39,7 +39,7 @@ def resolve_split(folders: Sequence[Path], split: str | None) -> tuple[list[Part
         splits = split_folders(folder)
         wanted = split or ("test" if splits else None)
         if splits and wanted in splits:
-            parts.append(Part(place=splits[wanted]))
+            parts.append(SplitFolder(place=splits[wanted]))
             if split is None:
                 notes.append(f"{folder.name}: the test split is used")
             extra = [place.name for place in subfolders(folder) if place.name.startswith("train_")]
@@ -51,13 +51,13 @@ def resolve_split(folders: Sequence[Path], split: str | None) -> tuple[list[Part
         elif split_of(folder) is None and (named := _named_splits(folder)):
             wanted = split or ("test" if "test" in named else None)
             if wanted is None or wanted in named:
-                parts.append(Part(place=folder, rows=wanted))
+                parts.append(SplitFolder(place=folder, rows=wanted))
                 if split is None and wanted is not None:
                     notes.append(f"{dataset_name(folder)}: the test split is used")
             else:
                 notes.append(f"{dataset_name(folder)} has no {wanted} split")
         elif split in (None, split_of(folder) or "train"):
-            parts.append(Part(place=folder))
+            parts.append(SplitFolder(place=folder))
         else:
             notes.append(f"{dataset_name(folder)} has no {split} split")
     if not parts:

@@ -17,7 +17,7 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import MOST_LISTED, Unreadable, parse_json, read_json, read_object
 from mmdemo.core.settings import cache_root
 from mmdemo.core.writing import json_text
-from mmdemo.data.rows import COLUMNS, Row, column
+from mmdemo.data.rows import COLUMNS, TableRow, column
 from mmdemo.media.files import describe
 
 BATCH = 256
@@ -74,7 +74,7 @@ def distinct(table: Path, name: str) -> list[object]:
         return list(whole.unique(name))
 
 
-def parquet_rows(table: Path) -> Iterator[Row]:
+def parquet_rows(table: Path) -> Iterator[TableRow]:
     """Rows of a parquet file; line 1 is its first row.
 
     Raises:
@@ -95,7 +95,7 @@ def parquet_rows(table: Path) -> Iterator[Row]:
     yield from _rows(table, tuple(schema.names), [table], batches, _class_names(features))
 
 
-def saved_rows(folder: Path) -> Iterator[Row]:
+def saved_rows(folder: Path) -> Iterator[TableRow]:
     """Rows of a dataset saved with ``Dataset.save_to_disk``; class numbers become class names.
 
     Raises:
@@ -125,7 +125,7 @@ def saved_rows(folder: Path) -> Iterator[Row]:
 
 def _rows(
     table: Path, names: Sequence[str], files: Iterable[Path], batches: Batches, classes: Mapping[str, Sequence[str]]
-) -> Iterator[Row]:
+) -> Iterator[TableRow]:
     """Rows with the file column as paths; contents are written where that has not been done before."""
     media = column("file_name", names)
     store = cache_root() / "datasets" / _fingerprint(files)
@@ -148,7 +148,7 @@ def _rows(
                     path = cell.get("path") if isinstance(cell, dict) else cell
                     values[media] = str(store / held) if held is not None else path
                 number += 1
-                yield Row(values=values, table=table, line=number)
+                yield TableRow(values=values, table=table, line=number)
     if known is None and all_held and any(found):
         part = store / f"index.{os.getpid()}.part"
         part.write_text(json_text(found), encoding="utf-8")

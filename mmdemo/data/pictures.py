@@ -17,11 +17,11 @@ from torch import Tensor
 from mmdemo.core.errors import MmdemoError
 from mmdemo.data.features import Store, by_file, chunks, file_hashes
 from mmdemo.media.image import load_picture
-from mmdemo.models.parts import VisionPart
+from mmdemo.models.encoders import VisionEncoder
 from mmdemo.nets.vision import pool
 from mmdemo.tasks.base import grids as to_grids
 from mmdemo.tasks.base import to_bytes
-from mmdemo.tasks.pictures import Cut, normalized, square
+from mmdemo.tasks.pictures import FeatureLevel, normalized, square
 from mmdemo.tasks.tune import Tune
 
 Say = Callable[[str, int, int], None]
@@ -88,7 +88,13 @@ def crop(pixels: Pixels, key: str, number: int) -> Pixels:
 
 
 def seen(
-    files: Iterable[Path], vision: VisionPart, *, tune: Tune, views: Views = ONE, pooled: bool = False, say: Say | None
+    files: Iterable[Path],
+    vision: VisionEncoder,
+    *,
+    tune: Tune,
+    views: Views = ONE,
+    pooled: bool = False,
+    say: Say | None,
 ) -> Seen:
     """What rows hold of pictures: all that the part of the trunk which is not trained makes of them.
 
@@ -96,12 +102,12 @@ def seen(
         tune: What is trained; it decides where the trunk is cut.
         pooled: With a frozen trunk the pooled grid, for tasks that look at nothing else.
     """
-    match Cut.below(tune, vision.trunk):
-        case Cut.GRID:
+    match FeatureLevel.below(tune, vision.trunk):
+        case FeatureLevel.GRID:
             return pooled_grids(files, vision, views=views, say=say) if pooled else grids(files, vision, views, say=say)
-        case Cut.STEM:
+        case FeatureLevel.STEM:
             return stems(files, vision, views, say=say)
-        case Cut.PIXELS:
+        case FeatureLevel.PIXELS:
             return squares(files, vision.trunk.config.side, views, say=say)
 
 
@@ -112,7 +118,7 @@ def squares(files: Iterable[Path], side: int, views: Views = ONE, *, say: Say | 
     return {file: (*kept, kept[0][:, ::-1]) for file, kept in found.items()} if views.mirror else found
 
 
-def stems(files: Iterable[Path], vision: VisionPart, views: Views = ONE, *, say: Say | None = None) -> Seen:
+def stems(files: Iterable[Path], vision: VisionEncoder, views: Views = ONE, *, say: Say | None = None) -> Seen:
     """What the trunk gives below its cut: fp16 (C, 2G, 2G) per view. Survives tuning above the cut."""
 
     def of_pixels(some: Sequence[Pixels], flip: bool) -> NDArray[np.float16]:
@@ -123,12 +129,12 @@ def stems(files: Iterable[Path], vision: VisionPart, views: Views = ONE, *, say:
     return _kept("stem", _below(vision), files, views, _Maker(pixels=of_pixels, side=vision.trunk.config.side), say)
 
 
-def grids(files: Iterable[Path], vision: VisionPart, views: Views = ONE, *, say: Say | None = None) -> Seen:
+def grids(files: Iterable[Path], vision: VisionEncoder, views: Views = ONE, *, say: Say | None = None) -> Seen:
     """The trunk's grid: uint8 (D, G, G) per view (see tasks.base.to_bytes)."""
     return _of_grid("grid", files, vision, views, to_bytes, say)
 
 
-def pooled_grids(files: Iterable[Path], vision: VisionPart, *, views: Views = ONE, say: Say | None = None) -> Seen:
+def pooled_grids(files: Iterable[Path], vision: VisionEncoder, *, views: Views = ONE, say: Say | None = None) -> Seen:
     """The mean over the grid: fp16 (D,) per view."""
 
     def mean(grid: Tensor) -> NDArray[np.float16]:
@@ -138,7 +144,7 @@ def pooled_grids(files: Iterable[Path], vision: VisionPart, *, views: Views = ON
     return _of_grid("pooled", files, vision, views, mean, say)
 
 
-def imagenet(files: Iterable[Path], vision: VisionPart, *, say: Say | None = None) -> Seen:
+def imagenet(files: Iterable[Path], vision: VisionEncoder, *, say: Say | None = None) -> Seen:
     """ImageNet logits of the upright picture, fp16 (1000,)."""
 
     def logits(grid: Tensor) -> NDArray[np.float16]:
@@ -168,7 +174,7 @@ class _Maker:
 def _of_grid(
     kind: str,
     files: Iterable[Path],
-    vision: VisionPart,
+    vision: VisionEncoder,
     views: Views,
     make: Callable[[Tensor], NDArray[Any]],
     say: Say | None,
@@ -264,18 +270,18 @@ def _ahead(
 
 
 @contextlib.contextmanager
-def _encoding(vision: VisionPart) -> Iterator[None]:
+def _encoding(vision: VisionEncoder) -> Iterator[None]:
     with torch.inference_mode(), torch.autocast(vision.device, dtype=torch.bfloat16):
         yield
 
 
-def _batch(vision: VisionPart, some: Sequence[Pixels], flip: bool) -> Tensor:
+def _batch(vision: VisionEncoder, some: Sequence[Pixels], flip: bool) -> Tensor:
     return normalized(some, flip=flip).to(vision.device)
 
 
-def _below(vision: VisionPart) -> str:
+def _below(vision: VisionEncoder) -> str:
     return f"{vision.stem_hash}|{vision.trunk.config.side}"
 
 
-def _whole(vision: VisionPart) -> str:
+def _whole(vision: VisionEncoder) -> str:
     return f"{vision.hash}|{vision.trunk.config.side}"

@@ -40,7 +40,7 @@ class Problem:
 
 
 @dataclass(slots=True)
-class Found:
+class ReadResult:
     """What a reading came across instead of stopping at it: files that are not there, rows that cannot be used."""
 
     missing: list[Problem] = field(default_factory=list)

@@ -29,8 +29,8 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.core.words import word_set
 from mmdemo.data import emotions
 from mmdemo.data.examples import Dataset, Example, fingerprint
-from mmdemo.data.folders import Part, dataset_name, resolve_split, split_of, subfolders, tables_in
-from mmdemo.data.problems import Found
+from mmdemo.data.folders import SplitFolder, dataset_name, resolve_split, split_of, subfolders, tables_in
+from mmdemo.data.problems import ReadResult
 from mmdemo.data.table_examples import CAPTIONS, LABELS, QUESTIONS, need_columns, read_table, tables_of
 from mmdemo.data.tables import SUFFIXES
 
@@ -45,7 +45,7 @@ SOUND_TASKS = ("sentiment", "speech")
 
 
 def read_examples(
-    task: str, folders: Sequence[Path | str], *, split: str | None = None, found: Found | None = None
+    task: str, folders: Sequence[Path | str], *, split: str | None = None, found: ReadResult | None = None
 ) -> Dataset:
     """Read all examples for a task from one or several folders or tables.
 
@@ -97,7 +97,7 @@ def read_examples(
 class _Places:
     """What is read: folders and tables with the splits resolved; collects what was found and notes on the way."""
 
-    def __init__(self, parts: Sequence[Part], found: Found | None) -> None:
+    def __init__(self, parts: Sequence[SplitFolder], found: ReadResult | None) -> None:
         self.parts = parts
         self.folders = [part.place for part in parts]
         self.found = found

@@ -32,7 +32,7 @@ Upper and lower case, blanks and hyphens make no difference.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class TableRow:
     """One row: ``values`` by key, ``line`` counted from 1 in ``table``; of parquet and saved data the row."""
 
     values: dict[str, object]

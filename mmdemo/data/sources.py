@@ -8,13 +8,13 @@ from pathlib import Path
 
 from mmdemo.core.config import Scalar
 from mmdemo.data.examples import Dataset
-from mmdemo.data.parts import make_parts
-from mmdemo.data.prepare.bases import Sources
+from mmdemo.data.prepare.inputs import DatasetSplits
 from mmdemo.data.readable import Say
+from mmdemo.data.splits import make_splits
 from mmdemo.tasks.tune import Tune
 
 
-def make_sources(
+def make_dataset_splits(
     task: str,
     data: Sequence[Path],
     *,
@@ -26,8 +26,8 @@ def make_sources(
     allow_leaks: bool = False,
     known_labels: Collection[str] = (),
     say: Say | None = None,
-) -> tuple[Sources, Dataset]:
-    """Read and part the data of a run, see :func:`~mmdemo.data.parts.make_parts`.
+) -> tuple[DatasetSplits, Dataset]:
+    """Read and part the data of a run, see :func:`~mmdemo.data.splits.make_splits`.
 
     Returns:
         What the run learns from and is chosen by, and what it is measured on: the test part, else a validation part
@@ -37,7 +37,7 @@ def make_sources(
         MmdemoError: Nothing can be read, most files cannot, a label is never seen in training, or something is in two
             parts at once and ``allow_leaks`` is not set.
     """
-    parts = make_parts(
+    parts = make_splits(
         task,
         data,
         folds=folds,
@@ -49,7 +49,7 @@ def make_sources(
     )
     for refusal in parts.refusals:
         raise refusal
-    sources = Sources(train=parts.train, validation=parts.validation, seed=seed, options=options, tune=tune)
+    sources = DatasetSplits(train=parts.train, validation=parts.validation, seed=seed, options=options, tune=tune)
     if options.get("cross_fit"):  # nobody is set aside to choose by, whoever set it aside
         everyone = (*parts.train.examples, *parts.validation.examples)
         sources = replace(

@@ -6,17 +6,17 @@ from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import checkpoints_root
-from mmdemo.data.prepare.bases import Bases, Public
+from mmdemo.data.prepare.inputs import Encoders, HubBase
 from mmdemo.data.teacher import speech_teacher
-from mmdemo.models import checkpoint, parts, registry
-from mmdemo.models.public import adapter
-from mmdemo.models.public.base import How
-from mmdemo.models.public.labels import fit_labels
-from mmdemo.models.public.layout import is_public
+from mmdemo.models import checkpoint, encoders, registry
+from mmdemo.models.families import adapter
+from mmdemo.models.families.base import RuntimeConfig
+from mmdemo.models.families.detect import is_hub_model
+from mmdemo.models.families.label_head import fit_labels
 from mmdemo.nets.speech import load_whisper_encoder
 
 
-def load_bases(
+def load_encoders(
     task: str,
     base: Path | None,
     same: Path | None,
@@ -25,7 +25,7 @@ def load_bases(
     folded: bool = False,
     device: str = "cpu",
     name: str = "",
-) -> Bases:
+) -> Encoders:
     """What a run builds on.
 
     Args:
@@ -41,20 +41,20 @@ def load_bases(
     Raises:
         MmdemoError: Something that is needed is not there, or ``base`` is of no use for the task.
     """
-    if base is not None and builds_on_public(base):
-        return Bases(public=load_public(task, base, name=name or str(base), device=device))
+    if base is not None and builds_on_hub_model(base):
+        return Encoders(public=load_hub_base(task, base, name=name or str(base), device=device))
     if task == "speech" and teacher is not None:
-        return Bases(speech=speech_teacher(teacher))
+        return Encoders(speech=speech_teacher(teacher))
     if task in {"sentiment", "speech"}:
         shipped = checkpoints_root() / "sentiment-base"
         if task == "sentiment" and folded and base is None and shipped.is_dir():
             # its head has heard the speakers of other folds; its encoder was made without labels and may be shared
-            return Bases(speech=parts.load_emotion_encoder(shipped))
+            return Encoders(speech=encoders.load_emotion_encoder(shipped))
         if same is not None and task == "sentiment":
-            return Bases(same=checkpoint.read_config(same), emotion=parts.load_emotion(same))
+            return Encoders(same=checkpoint.read_config(same), emotion=encoders.load_emotion(same))
         ours = _encoder(base, "speech-base")
         if ours is not None:
-            return Bases(speech=parts.load_speech(ours))
+            return Encoders(speech=encoders.load_speech(ours))
         folder = _encoder(base, "whisper-tiny.en-encoder")
         if folder is None:
             raise MmdemoError(
@@ -62,13 +62,13 @@ def load_bases(
                 "there is no sentiment-base and no speech encoder",
                 "Name a checkpoint or a folder with whisper-tiny.en-encoder with --base",
             )
-        return Bases(speech=load_whisper_encoder(folder))
+        return Encoders(speech=load_whisper_encoder(folder))
     if same is not None and task != "vision":
         config = checkpoint.read_config(same)
         places = {role: registry.part_folder(same, part.name) for role, part in config.parts.items()}
-        return Bases(
-            vision=parts.load_vision(places["vision"], device=device, over=same),
-            text=parts.load_text(places["text"], device=device) if "text" in places else None,
+        return Encoders(
+            vision=encoders.load_vision(places["vision"], device=device, over=same),
+            text=encoders.load_text(places["text"], device=device) if "text" in places else None,
             same=config,
         )
     root = checkpoints_root()
@@ -84,12 +84,12 @@ def load_bases(
             raise MmdemoError(
                 f"The base {place.name} is not there", f"{place} does not exist", "Name a folder of bases with --base"
             )
-    return Bases(vision=parts.load_vision(vision, device=device), text=parts.load_text(text, device=device))
+    return Encoders(vision=encoders.load_vision(vision, device=device), text=encoders.load_text(text, device=device))
 
 
-def builds_on_public(base: Path) -> bool:
+def builds_on_hub_model(base: Path) -> bool:
     """Whether a base is a model that others made, or one that was tuned from such a model."""
-    if is_public(base):
+    if is_hub_model(base):
         return True
     try:
         return adapter.is_adapter(checkpoint.read_config(base))
@@ -97,7 +97,7 @@ def builds_on_public(base: Path) -> bool:
         return False  # a folder of encoders
 
 
-def load_public(task: str, base: Path, *, name: str, device: str) -> Public:
+def load_hub_base(task: str, base: Path, *, name: str, device: str) -> HubBase:
     """A public model to be tuned, in fp32; of one that was tuned before, all but LoRA's matrices is put in place.
 
     Args:
@@ -106,24 +106,24 @@ def load_public(task: str, base: Path, *, name: str, device: str) -> Public:
     Raises:
         MmdemoError: It serves another task, its base is not there, or it cannot be loaded.
     """
-    from mmdemo.models.public.merging import remember
-    from mmdemo.models.public.opening import class_of, read_public_card
-    from mmdemo.models.public.precision import check_training
+    from mmdemo.models.families.factory import class_of, read_hub_card
+    from mmdemo.models.families.merge import remember
+    from mmdemo.models.families.precision import check_training
 
-    before = None if is_public(base) else checkpoint.read_config(base)
+    before = None if is_hub_model(base) else checkpoint.read_config(base)
     found = adapter.read_base(base, name=name) if before is None else adapter.find_base(base, before)
     if task not in found.layout.tasks or (before is not None and before.task != task):
         served = " and ".join(found.layout.tasks) if before is None else before.task
         raise MmdemoError(f"{name} cannot be the base of {task}", f"it serves {served}")
-    card = read_public_card(found.folder, task, found.layout, name=found.id)
+    card = read_hub_card(found.folder, task, found.layout, name=found.id)
     check_training(found.id, card.parameters, device=device, task=task)
-    model = class_of(found.layout.family).open(found.folder, card, how=How(device=device))
+    model = class_of(found.layout.family).open(found.folder, card, how=RuntimeConfig(device=device))
     model = remember(model, found.folder)
     if before is not None:
         fit_labels(model, before.labels)
         adapter.apply(model.net, adapter.whole(checkpoint.read_weights(base)), scale=1.0, name=base.name)
         model.config = before
-    return Public(base=found, model=model, before=before, folder=None if before is None else base)
+    return HubBase(base=found, model=model, before=before, folder=None if before is None else base)
 
 
 def _encoder(base: Path | None, *names: str) -> Path | None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.data.examples import Example
-from mmdemo.data.folders import KINDS, Part, tables_in
-from mmdemo.data.problems import Found, Problem
-from mmdemo.data.rows import COLUMNS, Row, column, nearest_column
+from mmdemo.data.folders import KINDS, SplitFolder, tables_in
+from mmdemo.data.problems import Problem, ReadResult
+from mmdemo.data.rows import COLUMNS, TableRow, column, nearest_column
 from mmdemo.data.tables import SUFFIXES, columns, is_saved, read_rows, row_split
 
 CAPTIONS, QUESTIONS, LABELS = KINDS
@@ -60,7 +60,9 @@ def need_columns(table: Path, kind: str) -> None:
     )
 
 
-def read_table(table: Path, kind: str, part: Part, folders: Sequence[Path], *, found: Found | None) -> list[Example]:
+def read_table(
+    table: Path, kind: str, part: SplitFolder, folders: Sequence[Path], *, found: ReadResult | None
+) -> list[Example]:
     """The examples of a table's rows.
 
     Args:
@@ -73,7 +75,7 @@ def read_table(table: Path, kind: str, part: Part, folders: Sequence[Path], *, f
     """
     if table.is_dir() or table.suffix.lower() != ".jsonl":  # rows of JSON lines say for themselves what they lack
         need_columns(table, kind)
-    files, missing = _Files(folders), list[Problem]()
+    files, missing = _FileFinder(folders), list[Problem]()
     examples = []
     for row in read_rows(table):
         if part.rows is not None and row_split(row) != part.rows:
@@ -117,7 +119,7 @@ def _wanted(key: str) -> str:
 # ---------------------------------------------------------------- files
 
 
-class _Files:
+class _FileFinder:
     """Finds named files beside their table, then in the other folders; reads each folder's listing once."""
 
     def __init__(self, folders: Iterable[Path]) -> None:
@@ -125,7 +127,7 @@ class _Files:
         self._listings: dict[Path, frozenset[str]] = {}
         self._places: dict[tuple[Path, str | None], list[Path]] = {}
 
-    def find(self, row: Row, name: str) -> Path | None:
+    def find(self, row: TableRow, name: str) -> Path | None:
         """Where a file is; None where it is nowhere."""
         folder = row.text("folder")
         if (row.table, folder) not in self._places:
@@ -172,7 +174,7 @@ def _missing(table: Path, missing: Sequence[Problem]) -> MmdemoError:
 # ---------------------------------------------------------------- rows
 
 
-def _caption_example(row: Row, file: Path) -> Example:
+def _caption_example(row: TableRow, file: Path) -> Example:
     captions = row.texts("captions")
     if not captions:
         raise row.problem("'captions' is missing or empty", "Give a list of one or more captions")
@@ -187,7 +189,7 @@ def _caption_example(row: Row, file: Path) -> Example:
     )
 
 
-def _question_example(row: Row, file: Path) -> Example:
+def _question_example(row: TableRow, file: Path) -> Example:
     answers = row.texts("answers")
     answer = row.text("answer")
     if answer is None and not answers:
@@ -208,7 +210,7 @@ def _question_example(row: Row, file: Path) -> Example:
     )
 
 
-def _label_example(row: Row, file: Path) -> Example:
+def _label_example(row: TableRow, file: Path) -> Example:
     return Example(
         file=file,
         label=row.need("label"),
@@ -219,7 +221,7 @@ def _label_example(row: Row, file: Path) -> Example:
     )
 
 
-_MAKERS: Mapping[str, Callable[[Row, Path], Example]] = {
+_MAKERS: Mapping[str, Callable[[TableRow, Path], Example]] = {
     CAPTIONS: _caption_example,
     QUESTIONS: _question_example,
     LABELS: _label_example,

@@ -10,9 +10,9 @@ from typing import TextIO
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import Unreadable, parse_json
-from mmdemo.data.rows import Row, column
+from mmdemo.data.rows import TableRow, column
 
-__all__ = ["SUFFIXES", "Row", "columns", "is_saved", "read_rows", "row_splits"]
+__all__ = ["SUFFIXES", "TableRow", "columns", "is_saved", "read_rows", "row_splits"]
 
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 """Kinds of table, the one that is read where several lie side by side first."""
@@ -36,7 +36,7 @@ def is_saved(folder: Path) -> bool:
     return (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file()
 
 
-def read_rows(table: Path) -> Iterator[Row]:
+def read_rows(table: Path) -> Iterator[TableRow]:
     """Yield the rows of a ``.jsonl``, ``.csv`` or ``.parquet`` file or a saved dataset in order, skipping blank lines.
 
     Raises:
@@ -95,7 +95,7 @@ def row_splits(table: Path) -> frozenset[str]:
     return frozenset(row_split(row) for row in read_rows(table))
 
 
-def row_split(row: Row) -> str:
+def row_split(row: TableRow) -> str:
     """The split that a row belongs to by its column; "train" where it says nothing.
 
     Raises:
@@ -109,7 +109,7 @@ def row_split(row: Row) -> str:
     return SPLIT_NAMES[value.lower()]
 
 
-def _json_rows(table: Path) -> Iterator[Row]:
+def _json_rows(table: Path) -> Iterator[TableRow]:
     with table.open(encoding="utf-8-sig") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -127,7 +127,7 @@ def _json_rows(table: Path) -> Iterator[Row]:
                     f"it holds a JSON {type(values).__name__}, not an object",
                     "Write one JSON object per line",
                 )
-            yield Row(values=values, table=table, line=number)
+            yield TableRow(values=values, table=table, line=number)
 
 
 def _delimiter(lines: TextIO) -> str:
@@ -137,7 +137,7 @@ def _delimiter(lines: TextIO) -> str:
     return ";" if first.count(";") > first.count(",") else ","
 
 
-def _csv_rows(table: Path) -> Iterator[Row]:
+def _csv_rows(table: Path) -> Iterator[TableRow]:
     with table.open(encoding="utf-8-sig", newline="") as lines:
         reader = csv.DictReader(lines, delimiter=_delimiter(lines))
         try:
@@ -149,6 +149,6 @@ def _csv_rows(table: Path) -> Iterator[Row]:
                         f"it does not have the {len(reader.fieldnames or ())} fields of the first line",
                         "Put text that holds commas into quotation marks",
                     )
-                yield Row(values=dict(values), table=table, line=line)
+                yield TableRow(values=dict(values), table=table, line=line)
         except csv.Error as error:
             raise MmdemoError(f"Line {reader.line_num} of {table} cannot be used", str(error)) from error

@@ -24,18 +24,18 @@ from mmdemo.core.types import TASKS as SERVED
 from mmdemo.data import pictures, texts
 from mmdemo.data.features import Store, chunks, file_hashes, text_key
 from mmdemo.data.pictures import Say, Views
-from mmdemo.data.prepare import Prepared
-from mmdemo.models import checkpoint, hub, parts, registry
+from mmdemo.data.prepare import TrainingData
+from mmdemo.models import checkpoint, encoders, fetch, registry
 from mmdemo.models.ask import AskModel
 from mmdemo.models.classify import ClassifyModel
 from mmdemo.models.loading import load
 from mmdemo.models.sentiment import SentimentModel
 from mmdemo.nets.speech import SpeechEncoder, load_whisper_encoder
 from mmdemo.tasks import TASKS
-from mmdemo.tasks.ask import Asked, AskRow, encode_question
+from mmdemo.tasks.ask import AnswerTarget, AskRow, encode_question
 from mmdemo.tasks.classify import ClassifyRow
+from mmdemo.tasks.distillation import SoftTargets, places
 from mmdemo.tasks.sentiment import SentimentRow, middle, padded
-from mmdemo.tasks.soft import Soft, places
 from mmdemo.tasks.speech import shape_settings
 from mmdemo.tasks.vision import TEACHER_WIDTH, VisionRow
 
@@ -48,9 +48,9 @@ CLIPS = 16
 """Clips per pass of a teacher."""
 
 
-def teach(
+def teacher_outputs(
     task: str,
-    prepared: Prepared,
+    prepared: TrainingData,
     teacher: str,
     *,
     share: float,
@@ -58,7 +58,7 @@ def teach(
     options: Options,
     device: str,
     say: Say | None,
-) -> Prepared:
+) -> TrainingData:
     """The rows with what a teacher says of them; the training part only.
 
     Args:
@@ -95,7 +95,7 @@ def speech_teacher(teacher: str) -> SpeechEncoder:
             return load_whisper_encoder(folder)
         except (OSError, ValueError, KeyError, TypeError):
             raise error from None
-    return parts.load_emotion_encoder(folder) if task == "sentiment" else parts.load_speech(folder)
+    return encoders.load_emotion_encoder(folder) if task == "sentiment" else encoders.load_speech(folder)
 
 
 def credit(teacher: str, task: str) -> str:
@@ -109,7 +109,7 @@ def credit(teacher: str, task: str) -> str:
 
 
 def _found(teacher: str, task: str | None) -> Path:
-    fetched = hub.fetch(teacher)
+    fetched = fetch.fetch(teacher)
     name = str(fetched) if fetched else teacher
     return registry.find(task, name) if task in SERVED else registry.find_any(name)
 
@@ -120,7 +120,7 @@ Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 """Keys → what the teacher says of each."""
 
 
-def _ask(prepared: Prepared, folder: Path, options: Options, device: str, say: Say | None) -> Prepared:
+def _ask(prepared: TrainingData, folder: Path, options: Options, device: str, say: Say | None) -> TrainingData:
     """Logits over the teacher's answers, of each question."""
     model = load("ask", str(folder), device=device)
     if not isinstance(model, AskModel):
@@ -145,7 +145,7 @@ def _ask(prepared: Prepared, folder: Path, options: Options, device: str, say: S
             made = [
                 AskRow(
                     views=grids[file][:1],
-                    questions=tuple(Asked(tokens=tokens[pair[key][1]], target={}, right={}) for key in some),
+                    questions=tuple(AnswerTarget(tokens=tokens[pair[key][1]], target={}, right={}) for key in some),
                     learning=False,
                 )
                 for file, some in groupby(keys, lambda key: pair[key][0])
@@ -161,7 +161,7 @@ def _ask(prepared: Prepared, folder: Path, options: Options, device: str, say: S
             dataclasses.replace(
                 row,
                 questions=tuple(
-                    dataclasses.replace(q, soft=Soft(logits=said[_key(files, row, q)], places=here))
+                    dataclasses.replace(q, soft=SoftTargets(logits=said[_key(files, row, q)], places=here))
                     for q in row.questions
                 ),
             )
@@ -170,7 +170,7 @@ def _ask(prepared: Prepared, folder: Path, options: Options, device: str, say: S
     )
 
 
-def _classify(prepared: Prepared, folder: Path, options: Options, device: str, say: Say | None) -> Prepared:
+def _classify(prepared: TrainingData, folder: Path, options: Options, device: str, say: Say | None) -> TrainingData:
     """Where the teacher's projection puts each picture among the texts; what its ImageNet head knows is not taught."""
     model = load("classify", str(folder), device=device)
     if not isinstance(model, ClassifyModel):
@@ -212,7 +212,7 @@ def _classify(prepared: Prepared, folder: Path, options: Options, device: str, s
     )
 
 
-def _sentiment(prepared: Prepared, folder: Path, options: Options, device: str, say: Say | None) -> Prepared:
+def _sentiment(prepared: TrainingData, folder: Path, options: Options, device: str, say: Say | None) -> TrainingData:
     """Logits over the teacher's emotions, of each clip as it is, at most its middle four seconds."""
     model = load("sentiment", str(folder), device=device)
     if not isinstance(model, SentimentModel):
@@ -235,15 +235,15 @@ def _sentiment(prepared: Prepared, folder: Path, options: Options, device: str, 
     return dataclasses.replace(
         prepared,
         train=[
-            dataclasses.replace(row, soft=Soft(logits=said[key], places=here))
+            dataclasses.replace(row, soft=SoftTargets(logits=said[key], places=here))
             for row, key in zip(rows, keys, strict=True)
         ],
     )
 
 
-def _vision(prepared: Prepared, folder: Path, options: Options, device: str, say: Say | None) -> Prepared:
+def _vision(prepared: TrainingData, folder: Path, options: Options, device: str, say: Say | None) -> TrainingData:
     """The grid of another trunk, maybe of another width, in the views that the student sees."""
-    vision = parts.load_vision(folder, device=device)
+    vision = encoders.load_vision(folder, device=device)
     views = Views(mirror=bool(options.get("mirror", True)), crops=int(str(options.get("crops", 0))))
     rows: Sequence[VisionRow] = prepared.train
     found = pictures.grids(map(_file, rows), vision, views, say=say)
@@ -255,7 +255,7 @@ def _vision(prepared: Prepared, folder: Path, options: Options, device: str, say
     )
 
 
-def _speech(prepared: Prepared, folder: Path, options: Options, device: str, say: Say | None) -> Prepared:
+def _speech(prepared: TrainingData, folder: Path, options: Options, device: str, say: Say | None) -> TrainingData:
     """Nothing is computed beforehand: the teacher hears what the student hears, at every step."""
     teacher = speech_teacher(str(folder))
     bins = prepared.config.net.get("mel_bins", teacher.conv1.in_channels)
@@ -268,7 +268,7 @@ def _speech(prepared: Prepared, folder: Path, options: Options, device: str, say
     return dataclasses.replace(prepared, config=_with(prepared.config, shape_settings(teacher)))
 
 
-_TEACHING: Mapping[str, Callable[[Prepared, Path, Options, str, Say | None], Prepared]] = {
+_TEACHING: Mapping[str, Callable[[TrainingData, Path, Options, str, Say | None], TrainingData]] = {
     "ask": _ask,
     "classify": _classify,
     "sentiment": _sentiment,
@@ -290,7 +290,7 @@ def _places(mine: Sequence[str], theirs: Sequence[str], name: str, what: str) ->
     return found
 
 
-def _key(files: Mapping[Path, str], row: AskRow, question: Asked) -> str:
+def _key(files: Mapping[Path, str], row: AskRow, question: AnswerTarget) -> str:
     return text_key(f"{files[_file(row)]}|{question.question}")
 
 

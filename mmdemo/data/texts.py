@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mmdemo.data.features import Store, chunks, text_key
 from mmdemo.data.pictures import Say
-from mmdemo.models.parts import TextPart
+from mmdemo.models.encoders import LoadedTextEncoder
 
 TEXTS = 1024
 """Texts per call of the encoder, which sorts them by length: large batches with little padding."""
@@ -21,7 +21,7 @@ VIEW = "plain"
 
 
 def vectors(
-    texts: Iterable[str], text: TextPart, *, exact: bool = False, say: Say | None = None
+    texts: Iterable[str], text: LoadedTextEncoder, *, exact: bool = False, say: Say | None = None
 ) -> Mapping[str, NDArray[np.float32]]:
     """Text → unit sentence vector (E,).
 
@@ -38,7 +38,9 @@ def vectors(
     return _kept(store, texts, encode, "sentence vectors", say)
 
 
-def states(texts: Iterable[str], text: TextPart, *, say: Say | None = None) -> Mapping[str, NDArray[np.float16]]:
+def states(
+    texts: Iterable[str], text: LoadedTextEncoder, *, say: Say | None = None
+) -> Mapping[str, NDArray[np.float16]]:
     """Text → token states (T, E), fp16, without padding."""
 
     def encode(some: Sequence[str]) -> Sequence[NDArray[np.float16]]:
@@ -73,5 +75,5 @@ def _kept(
     return {text: rows[key] for text, key in keys.items()}
 
 
-def _made_by(text: TextPart) -> str:
+def _made_by(text: LoadedTextEncoder) -> str:
     return f"{text.hash}|{text.encoder.config.max_tokens}"

@@ -1,7 +1,7 @@
 """What tuning a classifier made better and what it forgot, along the line between the weights of before and after.
 
 Accuracy on the new data's labels, and on labels outside them, for mixtures of both sets of weights (WiSE-FT, see
-:mod:`mmdemo.models.mixture`). Pictures go through a trunk once: where it was not tuned, once for the whole line.
+:mod:`mmdemo.models.interpolation`). Pictures go through a trunk once: where it was not tuned, once for the whole line.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from mmdemo.evaluate.report import DIGITS
 from mmdemo.media.image import load_picture
 from mmdemo.models import registry
 from mmdemo.models.classify import ClassifyModel
-from mmdemo.models.mixture import Pair, pair
-from mmdemo.models.parts import VisionPart, laid_over, load_text, load_vision
+from mmdemo.models.encoders import VisionEncoder, load_text, load_vision, with_tuned_weights
+from mmdemo.models.interpolation import WeightPair, pair
 from mmdemo.models.pictures import PictureEncoder, encoder_for
 from mmdemo.nets.shared_space import ClassifyConfig, TextSpace
 
@@ -188,7 +188,9 @@ def curve(
 # ----------------------------------------------------------------
 
 
-def _apart(new: Dataset, old: Dataset, both: Pair) -> tuple[tuple[Example, ...], tuple[Example, ...], tuple[str, ...]]:
+def _apart(
+    new: Dataset, old: Dataset, both: WeightPair
+) -> tuple[tuple[Example, ...], tuple[Example, ...], tuple[str, ...]]:
     """Labelled pictures of the new data, and of the old data those with labels that are not new."""
     own = both.configs[1].settings.get(CLASSES)
     base = both.configs[0].settings.get(CLASSES)
@@ -238,7 +240,7 @@ def _accuracy(model: ClassifyModel, pooled: Tensor, labels: Sequence[str]) -> Ac
 class _Line:
     """Mixtures of a pair as models that share whatever they have in common."""
 
-    def __init__(self, both: Pair, *, device: str) -> None:
+    def __init__(self, both: WeightPair, *, device: str) -> None:
         config = both.configs[1]
         self._both, self._device = both, device
         folder = both.folders[1]
@@ -261,9 +263,9 @@ class _Line:
             device=self._device,
         )
 
-    def _vision(self, state: dict[str, Tensor]) -> VisionPart:
+    def _vision(self, state: dict[str, Tensor]) -> VisionEncoder:
         tuned = {name.removeprefix(TUNED_TRUNK): t for name, t in state.items() if name.startswith(TUNED_TRUNK)}
-        return laid_over(self._base, tuned, self._both.folders[1]) if tuned else self._base
+        return with_tuned_weights(self._base, tuned, self._both.folders[1]) if tuned else self._base
 
 
 def _without_trunk(items: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:

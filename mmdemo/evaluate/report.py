@@ -12,7 +12,7 @@ DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class MetricRow:
     """Figures of one part of the data."""
 
     n: int
@@ -42,7 +42,7 @@ class Report:
     metrics: Mapping[str, float]
     interval: Mapping[str, tuple[float, float]]
     baseline: Mapping[str, float]
-    by: Mapping[str, Row] | None = None
+    by: Mapping[str, MetricRow] | None = None
     notes: tuple[str, ...] = ()
     fingerprint: str = field(default="", repr=False)
 
@@ -103,7 +103,9 @@ def make_report(
         baseline=dict(outcome.baseline),
         by=None
         if by is None
-        else {value: Row(n=len(places), metrics=outcome.figures(places)) for value, places in sorted(rows.items())},
+        else {
+            value: MetricRow(n=len(places), metrics=outcome.figures(places)) for value, places in sorted(rows.items())
+        },
         notes=tuple(dict.fromkeys((*notes, *outcome.notes))),
         fingerprint=fingerprint,
     )

@@ -28,8 +28,8 @@ from mmdemo.core.types import (
 )
 from mmdemo.core.words import nearest_name
 from mmdemo.data.folders import dataset_name
+from mmdemo.data.grouping import fold_split
 from mmdemo.data.read import Dataset, Example, read_examples
-from mmdemo.data.split import fold_split
 from mmdemo.evaluate import scores
 from mmdemo.evaluate.report import Report, make_report
 from mmdemo.media.audio import load_sound

@@ -24,7 +24,7 @@ FLIPPED_CAPTIONS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class Prediction:
     """What one model answered: the probability it gave the answer, and what the answer is worth (0 to 1; or CIDEr)."""
 
     answer: str
@@ -40,7 +40,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class ComparedExample:
     """One example with both answers.
 
     Attributes:
@@ -52,8 +52,8 @@ class Row:
     path: Path | None
     question: str
     truth: str
-    a: Said
-    b: Said
+    a: Prediction
+    b: Prediction
 
     @property
     def by(self) -> float:
@@ -87,7 +87,7 @@ class Verdict:
     comparison: Comparison
     metric: str
     difference: Difference
-    rows: tuple[Row, ...]
+    rows: tuple[ComparedExample, ...]
     notes: tuple[str, ...] = ()
 
     @property
@@ -126,7 +126,7 @@ class Verdict:
         return self.n < FEW
 
     @cached_property
-    def flipped(self) -> tuple[Row, ...]:
+    def flipped(self) -> tuple[ComparedExample, ...]:
         """Examples where one is right and the other wrong; of captions those whose CIDEr differs most."""
         found = tuple(row for row in self.rows if row.by)
         return found[:FLIPPED_CAPTIONS] if self.metric == "cider" else found
@@ -209,12 +209,14 @@ def shown_file(example: Example) -> str:
     return example.file.name if example.table is not None else f"{example.file.parent.name}/{example.file.name}"
 
 
-def _row(example: Example, first: Rows, second: Rows, place: int, question: str) -> Row:
+def _row(example: Example, first: Rows, second: Rows, place: int, question: str) -> ComparedExample:
     a, b = (
-        Said(answer=rows.answers[place], score=float(rows.scores[place]), credit=float(rows.credit[place]))
+        Prediction(answer=rows.answers[place], score=float(rows.scores[place]), credit=float(rows.credit[place]))
         for rows in (first, second)
     )
-    return Row(file=shown_file(example), path=example.file, question=question, truth=second.truth[place], a=a, b=b)
+    return ComparedExample(
+        file=shown_file(example), path=example.file, question=question, truth=second.truth[place], a=a, b=b
+    )
 
 
 def _side(report: Report) -> Json:

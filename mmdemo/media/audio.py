@@ -25,17 +25,17 @@ from mmdemo.media.limits import (
     MIN_AUDIO_SECONDS,
     MIN_SAMPLE_RATE,
 )
-from mmdemo.media.speech import is_silent, prepare_speech, speech_activity, trim, what_is_heard, windows
+from mmdemo.media.speech import detect_speech, is_silent, prepare_speech, speech_activity, trim, windows
 
 __all__ = [
     "SoundSource",
+    "detect_speech",
     "is_silent",
     "load_sound",
     "prepare_speech",
     "sound_key",
     "speech_activity",
     "trim",
-    "what_is_heard",
     "windows",
 ]
 

@@ -77,7 +77,7 @@ def is_silent(sound: Sound | Samples) -> bool:
     return bool(_decibels(_frame_power(samples, SAMPLE_RATE // 10)).max() < SILENCE_DBFS)
 
 
-def what_is_heard(sound: Sound | Samples) -> str | None:
+def detect_speech(sound: Sound | Samples) -> str | None:
     """``"silence"``, ``"no speech"``, or None when there is speech."""
     if is_silent(sound):
         return SILENCE

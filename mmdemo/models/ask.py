@@ -10,10 +10,10 @@ from torch import Tensor
 from mmdemo.core.config import CheckpointConfig
 from mmdemo.core.types import AskRequest, AskResult, Card, HeatMap, Request, Result, Scored
 from mmdemo.core.words import confidence_kind
-from mmdemo.models.parts import TextPart
+from mmdemo.models.encoders import LoadedTextEncoder
 from mmdemo.models.pictures import PictureEncoder
 from mmdemo.models.ready import ReadyModel, cam, of_type
-from mmdemo.nets.fusion import Fused, Fusion
+from mmdemo.nets.fusion import Fusion, FusionOutput
 from mmdemo.tasks.ask import encode_question, padded
 
 ALTERNATIVES = 4
@@ -32,7 +32,7 @@ class AskModel(ReadyModel):
         net: Fusion,
         *,
         pictures: PictureEncoder,
-        text: TextPart | None,
+        text: LoadedTextEncoder | None,
         device: str,
     ) -> None:
         super().__init__(card, config, device=device)
@@ -48,7 +48,7 @@ class AskModel(ReadyModel):
         tokens, mask = padded([encode_question(question, self._words) for question in questions])
         return tokens.to(self.device), mask.to(self.device)
 
-    def _fused(self, grid: Tensor, questions: list[str]) -> Fused:
+    def _fused(self, grid: Tensor, questions: list[str]) -> FusionOutput:
         """Calibrated logits (B, K) and the shares (B, 2)."""
         tokens, mask = self._tokens(questions)
         picture = torch.arange(len(questions), device=self.device)

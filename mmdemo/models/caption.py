@@ -111,7 +111,7 @@ class CaptionModel(ReadyModel):
         grid = self.pictures.encode([request.picture])[0].grid
         with torch.inference_mode():
             words = torch.tensor([[START, *(names[w] for w in said)]], device=self.device)
-            looked = self.net.looked(words, self.net.memory(grid.unsqueeze(0)))[0]  # (T, G * G)
+            looked = self.net.attention_maps(words, self.net.memory(grid.unsqueeze(0)))[0]  # (T, G * G)
             usual = looked[: len(said)].mean(dim=0)  # what every word looks at says nothing about this one
         return tuple(
             HeatMap(cells=scaled((looked[t] - 0.5 * usual).clamp(min=0).view(side, side)), label=word)

@@ -116,7 +116,7 @@ def load_weights(net: nn.Module, folder: Path, *, trunk_apart: bool = False) -> 
     """Fill ``net`` from ``folder`` strictly.
 
     Args:
-        trunk_apart: Leave the tensors of a tuned trunk aside, which models.parts lays over the part "vision".
+        trunk_apart: Leave the tensors of a tuned trunk aside, which models.encoders lays over the part "vision".
 
     Raises:
         MmdemoError: Naming the first tensor that is unknown, missing or of another shape.

@@ -27,7 +27,7 @@ from mmdemo.core.types import (
     Scored,
 )
 from mmdemo.media.text import plain
-from mmdemo.models.parts import TextPart
+from mmdemo.models.encoders import LoadedTextEncoder
 from mmdemo.models.pictures import PictureEncoder
 from mmdemo.models.ready import ReadyModel, cam, of_type
 from mmdemo.nets.shared_space import TextSpace, heights, known_vector
@@ -37,7 +37,7 @@ EXPLAINED = 3
 """Leading labels that get a map."""
 
 
-class Labels(NamedTuple):
+class LabelVectors(NamedTuple):
     """Unit vectors (K, E) of labels: as their words say it, and where pictures meet them.
 
     The latter is where the network places the words, or, for somebody's own classes, where pictures of them showed it.
@@ -70,7 +70,7 @@ class ClassifyModel(ReadyModel):
         net: TextSpace,
         *,
         pictures: PictureEncoder,
-        text: TextPart,
+        text: LoadedTextEncoder,
         device: str,
     ) -> None:
         super().__init__(card, config, device=device)
@@ -86,11 +86,11 @@ class ClassifyModel(ReadyModel):
             )
         with torch.no_grad():
             self.bank = self.net.place(self.net.bank)
-        self._own = {_alike(name): i for i, name in enumerate(self.classes[: net.config.own])}
+        self._own = {normalize_label(name): i for i, name in enumerate(self.classes[: net.config.own])}
 
     # ------------------------------------------------------------ vectors
 
-    def vectors(self, labels: Sequence[str], template: str | None = None) -> Labels:
+    def vectors(self, labels: Sequence[str], template: str | None = None) -> LabelVectors:
         """Label → mean of its prompts' unit vectors, normalised; own classes where they were moved to.
 
         With a template of somebody's own they are what the words say.
@@ -99,14 +99,18 @@ class ClassifyModel(ReadyModel):
         prompts = [t.replace("{}", label) for label in labels for t in templates]
         vectors = torch.from_numpy(self.text.vectors(prompts)).view(len(labels), len(templates), -1).mean(dim=1)
         said = torch.nn.functional.normalize(vectors, dim=1).to(self.device)
-        shown = [(i, self._own[_alike(label)]) for i, label in enumerate(labels) if _alike(label) in self._own]
+        shown = [
+            (i, self._own[normalize_label(label)])
+            for i, label in enumerate(labels)
+            if normalize_label(label) in self._own
+        ]
         placed = self.net.place(said)
         if template or not shown:
-            return Labels(said=said, shown=placed)
+            return LabelVectors(said=said, shown=placed)
         rows, places = zip(*shown, strict=True)
         moved = placed.clone()
         moved[list(rows)] = self.net.own()[list(places)]
-        return Labels(said=said, shown=moved)
+        return LabelVectors(said=said, shown=moved)
 
     def encode_pictures(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
         """Unit vectors of the learned projection, (B, E)."""
@@ -126,14 +130,14 @@ class ClassifyModel(ReadyModel):
 
     # ------------------------------------------------------------ scores
 
-    def heights(self, pooled: Tensor, labels: Labels) -> Tensor:
+    def heights(self, pooled: Tensor, labels: LabelVectors) -> Tensor:
         """How far each label stands out: pooled (B, D), K labels → (B, K)."""
         chance = self.pictures.vision.trunk.logits(pooled).softmax(dim=1)  # (B, N)
         known = heights(known_vector(chance, self.net.names), labels.said, self.net.bank)
         space = heights(self.net(pooled), labels.shown, self.bank)
         return self.known_weight * known + (1 - self.known_weight) * space
 
-    def _logits(self, pooled: Tensor, labels: Labels) -> Tensor:
+    def _logits(self, pooled: Tensor, labels: LabelVectors) -> Tensor:
         """(B, K + 1); the last column is "none of these"."""
         none = torch.full((len(pooled), 1), self.config.calibration.height, device=pooled.device)
         return torch.cat((self.heights(pooled, labels), none), dim=1) / self.config.calibration.temperature
@@ -141,7 +145,7 @@ class ClassifyModel(ReadyModel):
     def _answer(self, requests: Sequence[ClassifyRequest]) -> list[Result]:
         seen = self.pictures.encode([r.picture for r in requests])
         results: list[Result] = []
-        kept: dict[tuple[tuple[str, ...], str | None], Labels] = {}
+        kept: dict[tuple[tuple[str, ...], str | None], LabelVectors] = {}
         for request, picture in zip(requests, seen, strict=True):
             asked = (request.labels, request.template)
             if asked not in kept:
@@ -168,13 +172,13 @@ class ClassifyModel(ReadyModel):
         request, result = of_type(request, ClassifyRequest), of_type(result, ClassifyResult)
         leading = [item.label for item in result.labels if item.label != NONE_OF_THESE][:EXPLAINED]
         found = self.vectors(leading, request.template)
-        labels = Labels(said=found.said.clone(), shown=found.shown.clone())  # made anew, outside inference mode
+        labels = LabelVectors(said=found.said.clone(), shown=found.shown.clone())  # made anew, outside inference mode
         grid = self.pictures.encode([request.picture])[0].grid
         maps = cam(grid, lambda x: self.heights(pool(x), labels)[0])
         return tuple(HeatMap(cells=cells, label=label) for cells, label in zip(maps, leading, strict=True))
 
 
-def _alike(label: str) -> str:
+def normalize_label(label: str) -> str:
     """Equal for labels that are one to whoever asks: a folder's name may be composed of other code points."""
     return plain(label).casefold()
 

@@ -14,14 +14,14 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import checkpoints_root, lies_there, typed_path
 from mmdemo.core.types import TASKS as SERVED
 from mmdemo.core.types import Card, Model
-from mmdemo.models import checkpoint, hub, probe, registry
+from mmdemo.models import checkpoint, fetch, probe, registry
 from mmdemo.models.ask import AskModel
 from mmdemo.models.caption import CaptionModel
 from mmdemo.models.classify import ClassifyModel
-from mmdemo.models.parts import TextPart, load_text, load_vision
+from mmdemo.models.encoders import LoadedTextEncoder, load_text, load_vision
+from mmdemo.models.families import detect
+from mmdemo.models.families.base import HubModel
 from mmdemo.models.pictures import PictureEncoder, encoder_for
-from mmdemo.models.public import layout
-from mmdemo.models.public.base import PublicModel
 from mmdemo.models.ready import ReadyModel
 from mmdemo.models.sentiment import SentimentModel
 from mmdemo.models.weights import verify
@@ -65,7 +65,7 @@ def load(task: str, model: str | None = None, *, device: str = "auto", allow_dow
     Args:
         task: "ask", "classify", "caption" or "sentiment".
         model: A name under checkpoints/, a folder, a zip or a hub id; None is the shipped one. What lies there may be a
-            checkpoint of ours or a public model of a kind that models.public.layout knows.
+            checkpoint of ours or a public model of a kind that models.families.detect knows.
         device: "auto", "cpu", "cuda" or "mps".
         allow_download: Whether a hub id that is not on disk may be fetched.
 
@@ -74,17 +74,17 @@ def load(task: str, model: str | None = None, *, device: str = "auto", allow_dow
     """
     if task not in SERVED:
         raise MmdemoError(f"There is no task {task!r}", f"known are {', '.join(SERVED)}")
-    place = None if model is None else hub.fetch(model, allow_download=allow_download)
-    public = public_folder(model, place)
+    place = None if model is None else fetch.fetch(model, allow_download=allow_download)
+    public = hub_folder(model, place)
     if model is not None and public is not None:
-        from mmdemo.models.public.opening import open_public  # pulls in libraries that our own models do not need
+        from mmdemo.models.families.factory import open_hub_model  # pulls in libraries that our own models do not need
 
-        return open_public(task, public, name=model, device=pick_device(device))
+        return open_hub_model(task, public, name=model, device=pick_device(device))
     folder = registry.find(task, str(place) if place else model)
     if checkpoint.read_config(folder).weights is None:
         log.info("%s has no checksum: written by an older version", folder.name)
     ready = read(folder, device=pick_device(device))
-    exact = ready.device == "cpu" and (not isinstance(ready, PublicModel) or ready.how.precision == "fp32")
+    exact = ready.device == "cpu" and (not isinstance(ready, HubModel) or ready.how.precision == "fp32")
     probe.check(ready, folder, tolerance=None if exact else probe.ROUNDED)
     return ready
 
@@ -96,25 +96,25 @@ def load_with_words(
     ready = load(task, model, device=device, allow_download=allow_download)
     if task != "sentiment":
         return ready
-    from mmdemo.models.public.opening import with_words
+    from mmdemo.models.families.factory import with_words
 
     return with_words(ready, pick_device(device))
 
 
-def public_folder(model: str | None, fetched: Path | None = None) -> Path | None:
+def hub_folder(model: str | None, fetched: Path | None = None) -> Path | None:
     """The folder that a name, a path or a fetched hub id means, where a model of others lies there."""
     if model is None:
         return None
     named = checkpoints_root() / model
     folder = fetched or (named if lies_there(named / "config.json") else typed_path(model))
-    return folder if lies_there(folder) and folder.is_dir() and layout.is_public(folder) else None
+    return folder if lies_there(folder) and folder.is_dir() and detect.is_hub_model(folder) else None
 
 
 def read(folder: Path, *, device: str) -> ReadyModel:
     """The model in a checkpoint folder, not yet probed."""
     config = checkpoint.read_config(folder)
     if FAMILY in config.net:
-        from mmdemo.models.public.adapter import open_adapter
+        from mmdemo.models.families.adapter import open_adapter
 
         return open_adapter(folder, registry.read_card(folder), config, device=device)
     if config.task not in _READERS:
@@ -148,7 +148,7 @@ def _pictures(folder: Path, config: CheckpointConfig, device: str) -> PictureEnc
     return encoder_for(load_vision(_part(folder, config, "vision"), device=device, over=folder))
 
 
-def _text(folder: Path, config: CheckpointConfig, device: str) -> TextPart:
+def _text(folder: Path, config: CheckpointConfig, device: str) -> LoadedTextEncoder:
     return load_text(_part(folder, config, "text"), device=device)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mmdemo.core.turns import pause
 from mmdemo.core.types import Picture
-from mmdemo.models.parts import VisionPart
+from mmdemo.models.encoders import VisionEncoder
 from mmdemo.nets.vision import pool
 from mmdemo.tasks.pictures import normalized, square
 
@@ -31,7 +31,7 @@ BATCH_CPU = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ImageFeatures:
     """What the trunk says of a picture: grid (D, G, G) and its mean (D,), in fp32 on the trunk's device."""
 
     grid: Tensor
@@ -41,13 +41,13 @@ class Seen:
 class PictureEncoder:
     """Runs the trunk and remembers; one for all models that share a trunk."""
 
-    def __init__(self, vision: VisionPart) -> None:
+    def __init__(self, vision: VisionEncoder) -> None:
         self.vision = vision
-        self._kept: OrderedDict[str, Seen] = OrderedDict()
+        self._kept: OrderedDict[str, ImageFeatures] = OrderedDict()
         self._lock = threading.Lock()
 
-    def encode(self, pictures: Sequence[Picture]) -> list[Seen]:
-        """One :class:`Seen` per picture, in order; what is known is not encoded again."""
+    def encode(self, pictures: Sequence[Picture]) -> list[ImageFeatures]:
+        """One :class:`ImageFeatures` per picture, in order; what is known is not encoded again."""
         with self._lock:
             found = {p.key: self._kept[p.key] for p in pictures if p.key in self._kept}
         new = list({p.key: p for p in pictures if p.key not in found}.values())
@@ -60,7 +60,9 @@ class PictureEncoder:
             with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16, enabled=device != "cpu"):
                 grid = trunk(pixels).float()  # (B, D, G, G)
                 pooled = pool(grid)
-            found.update({p.key: Seen(g.clone(), v.clone()) for p, g, v in zip(some, grid, pooled, strict=True)})
+            found.update(
+                {p.key: ImageFeatures(g.clone(), v.clone()) for p, g, v in zip(some, grid, pooled, strict=True)}
+            )
         with self._lock:
             for picture in pictures:
                 self._kept[picture.key] = found[picture.key]
@@ -76,7 +78,7 @@ _encoders: weakref.WeakValueDictionary[int, PictureEncoder] = weakref.WeakValueD
 _lock = threading.Lock()
 
 
-def encoder_for(vision: VisionPart) -> PictureEncoder:
+def encoder_for(vision: VisionEncoder) -> PictureEncoder:
     """The one encoder of a trunk; it is gone with the last model that uses it."""
     with _lock:
         encoder = _encoders.get(id(vision))

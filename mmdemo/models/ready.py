@@ -27,7 +27,7 @@ from mmdemo.core.types import (
     Result,
     SentimentResult,
 )
-from mmdemo.models.parts import TextPart
+from mmdemo.models.encoders import LoadedTextEncoder
 from mmdemo.models.pictures import PictureEncoder
 
 T = TypeVar("T")
@@ -99,7 +99,7 @@ class ReadyModel(ABC):
             elif isinstance(value, PictureEncoder):
                 yield from value.vision.trunk.state_dict().values()
                 yield from value.vision.tuned.values()
-            elif isinstance(value, TextPart):
+            elif isinstance(value, LoadedTextEncoder):
                 yield from value.encoder.state_dict().values()
 
     def release(self) -> None:

@@ -15,8 +15,8 @@ from mmdemo.core.types import TASKS, Card
 from mmdemo.core.words import nearest_name
 from mmdemo.models import folder as folders
 from mmdemo.models import probe
-from mmdemo.models.public import shelf
-from mmdemo.models.public.layout import is_public
+from mmdemo.models.families.detect import is_hub_model
+from mmdemo.models.hub import installed
 
 log = logging.getLogger("mmdemo")
 
@@ -74,13 +74,13 @@ def survey(task: str | None = None) -> tuple[tuple[Card, ...], tuple[Damaged, ..
             damaged.append(found)
         elif found is not None and found.task in TASKS:
             cards.append(found)
-    for one in shelf.known():
-        trouble = shelf.trouble(one)
+    for one in installed.installed_models():
+        trouble = installed.trouble(one)
         if trouble is not None:
             damaged.append(Damaged(id=one.id, file=trouble.name, why=str(trouble), task=next(iter(one.tasks), "")))
         else:
             cards += [one.card(served) for served in one.tasks if served in TASKS]
-    damaged += [Damaged(id=shelf.FILE, file=shelf.FILE, why=why) for why in shelf.damage()]
+    damaged += [Damaged(id=installed.FILE, file=installed.FILE, why=why) for why in installed.damage()]
     cards.sort(key=lambda c: (TASKS.index(c.task), *_order(c)))
     return (
         tuple(card for card in cards if task in (None, card.task)),
@@ -103,7 +103,7 @@ def _isolated(folder: Path) -> Card | Damaged | None:
     task = ""
     file = "config.json"
     try:
-        if not os.path.lexists(folder / file) or is_public(folder):
+        if not os.path.lexists(folder / file) or is_hub_model(folder):
             weights = os.path.lexists(folder / folders.WEIGHTS) and not os.path.lexists(folder / file)
             return _missing(folder, file) if weights else None
         task = folders.read_config(folder).task
@@ -129,10 +129,10 @@ def _missing(folder: Path, file: str) -> Damaged:
 
 def list_own(task: str | None = None) -> tuple[Card, ...]:
     """Without what others published, and what stands on it: a large model would stall whoever else is asking."""
-    return tuple(card for card in list_models(task) if card.source != "public" and not _stands_on_public(card))
+    return tuple(card for card in list_models(task) if card.source != "public" and not _has_hub_base(card))
 
 
-def _stands_on_public(card: Card) -> bool:
+def _has_hub_base(card: Card) -> bool:
     try:
         return FAMILY in folders.read_config(checkpoints_root() / card.id).net
     except MmdemoError:

@@ -15,7 +15,7 @@ from mmdemo.core.config import CheckpointConfig
 from mmdemo.core.turns import pause
 from mmdemo.core.types import Card, HeatMap, Request, Result, SentimentRequest, SentimentResult
 from mmdemo.models.ready import ReadyModel, of_type
-from mmdemo.models.spoken import Plan, over_time, padded, put_together
+from mmdemo.models.sentiment_windows import WindowPlan, aggregate_windows, over_time, padded
 from mmdemo.nets.speech import TOKEN_SECONDS, EmotionNet
 
 BATCH = 16
@@ -52,11 +52,11 @@ class SentimentModel(ReadyModel):
         return rows[back]
 
     def _answer(self, requests: Sequence[SentimentRequest]) -> list[Result]:
-        plans = [Plan(request.sound) for request in requests]
+        plans = [WindowPlan(request.sound) for request in requests]
         rows = iter(self.probabilities([clip for plan in plans for clip in plan.spoken]))
         threshold = self.config.calibration.threshold
         return [
-            put_together(request.sound, plan, rows, self.config.labels, threshold=threshold, model=self.card.id)
+            aggregate_windows(request.sound, plan, rows, self.config.labels, threshold=threshold, model=self.card.id)
             for request, plan in zip(requests, plans, strict=True)
         ]
 
@@ -74,4 +74,4 @@ class SentimentModel(ReadyModel):
             for token, share in enumerate(added.tolist()):
                 yield token * TOKEN_SECONDS, share
 
-        return over_time(request.sound, Plan(request.sound), result.emotion, decided)
+        return over_time(request.sound, WindowPlan(request.sound), result.emotion, decided)

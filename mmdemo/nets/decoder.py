@@ -102,7 +102,7 @@ class CaptionDecoder(nn.Module):
             grown.append(kept)
         return self._logits(x[:, -1]), grown
 
-    def looked(self, words: Tensor, memory: Keys) -> Tensor:
+    def attention_maps(self, words: Tensor, memory: Keys) -> Tensor:
         """Where each word was found: the last layer's attention, (B, T, G * G); row t belongs to word t + 1."""
         x = self._embed(words, 0)
         weights = x

@@ -19,8 +19,8 @@ from torch.nn import functional as F
 class ClassifyConfig:
     """Settings of :class:`TextSpace`; ``classes``, ``bank`` and ``own`` count the words whose vectors it carries.
 
-    ``text_hidden`` is the hidden width of :class:`Said`, 0 for none; ``known_share`` the weight in training with which
-    pictures are put beside the names of what the ImageNet head sees in them.
+    ``text_hidden`` is the hidden width of :class:`TextAdapter`, 0 for none; ``known_share`` is the training weight of
+    the loss that pulls pictures to the names of what the ImageNet head sees in them.
     """
 
     channels: int = 1280
@@ -38,7 +38,7 @@ class ClassifyConfig:
             raise ValueError("text_hidden and known_share must not be below 0")
 
 
-class Said(nn.Module):
+class TextAdapter(nn.Module):
     """Sentence vectors moved to where pictures can meet them: t → unit(t + MLP(t)), at first not at all.
 
     A space made from sentences alone puts side by side what looks different, and the other way round. As the adapters
@@ -57,8 +57,8 @@ class Said(nn.Module):
         return F.normalize(vectors.float() + self.net(vectors).float(), dim=1)
 
 
-def placed(texts: Said | None, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Sentence vectors (N, E) as :class:`Said` moves them when nothing is dropped; as they are where there is none."""
+def placed(texts: TextAdapter | None, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sentence vectors (N, E) after :class:`TextAdapter` without dropout; unchanged where there is no adapter."""
     if texts is None:
         return vectors
     was, device = texts.training, next(texts.parameters()).device
@@ -95,7 +95,7 @@ class TextSpace(nn.Module):
             nn.Dropout(config.dropout),
             nn.Linear(config.hidden, config.text_width),
         )
-        self.texts = Said(config.text_width, hidden=config.text_hidden) if config.text_hidden else None
+        self.texts = TextAdapter(config.text_width, hidden=config.text_hidden) if config.text_hidden else None
         self.log_scale = nn.Parameter(torch.tensor(2.7))
         self.register_buffer("names", torch.zeros(config.classes, config.text_width))
         self.register_buffer("bank", torch.zeros(config.bank, config.text_width))

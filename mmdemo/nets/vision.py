@@ -16,7 +16,7 @@ from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmdemo.nets.shared_space import Said
+from mmdemo.nets.shared_space import TextAdapter
 
 MEAN = STD = 0.5
 """Normalisation of the published weights: pixels in [0, 1], minus MEAN, over STD."""
@@ -142,7 +142,7 @@ class VisionTuner(nn.Module):
     """The upper half of the trunk with the heads that tune it for all three picture tasks at once.
 
     - text space: pooled grid → MLP → unit vector, for the symmetric contrastive loss of CLIP (Radford et al. 2021,
-      https://arxiv.org/abs/2103.00020), beside sentences that :class:`Said` has moved;
+      https://arxiv.org/abs/2103.00020), beside sentences that :class:`TextAdapter` has moved;
     - answers to questions, where there are any (:class:`Asking`);
     - words: which words people use of the picture, each found in some cell: multiple-instance noisy-OR over the grid
       (Fang et al. 2015, "From Captions to Visual Concepts and Back", https://arxiv.org/abs/1411.4952);
@@ -167,7 +167,7 @@ class VisionTuner(nn.Module):
         self.words = nn.Conv2d(width, words, kernel_size=1)
         bias = cast("Tensor", self.words.bias)  # a convolution has one unless told otherwise
         nn.init.constant_(bias, -6.0)  # a word is rare in a cell; the noisy-OR starts near its prior
-        self.said = Said(text_width)
+        self.said = TextAdapter(text_width)
         self.asking = Asking(width, text_width, answers) if answers else None
         self.log_scale = nn.Parameter(torch.tensor(2.7))  # exp → about 15, CLIP's start
         # the grid as a teacher sees it, cell by cell; thrown away with the other heads

@@ -49,7 +49,7 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Latency:
     """One measured job.
 
     Attributes:
@@ -78,7 +78,7 @@ def run(
     device: str = "auto",
     engine: Engine | None = None,
     progress: Progress | None = None,
-) -> tuple[Row, ...]:
+) -> tuple[Latency, ...]:
     """Measure all jobs with the default models, or one with a model of its own.
 
     Args:
@@ -97,7 +97,7 @@ def run(
     if model is not None and task is None:
         raise MmdemoError("A model is timed at one job", "none is named", "Say which with --task")
     own = Engine(device=device, default=lambda job: model if model and job == task else default_model(job))
-    bench = _Bench(engine or own, n=n, progress=progress)
+    bench = _ServingBench(engine or own, n=n, progress=progress)
     try:
         return tuple(bench.rows() if task is None else bench.rows_of(task))
     finally:
@@ -105,7 +105,7 @@ def run(
             bench.engine.close()
 
 
-class _Bench:
+class _ServingBench:
     def __init__(self, engine: Engine, *, n: int, progress: Progress | None) -> None:
         self.engine = engine
         self._n = n
@@ -114,7 +114,7 @@ class _Bench:
         self._clip = _speech()
         self._serial = 0
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[Latency]:
         yield self._load_all()
         yield self._row("classify, 10 known labels", self._classify)
         yield self._row("ask", self._ask)
@@ -127,7 +127,7 @@ class _Bench:
         # as a person starts it, with the interpreter's own start
         yield self._process("python -m mmdemo --help", "", "-m", "mmdemo", "--help")
 
-    def rows_of(self, task: str) -> Iterator[Row]:
+    def rows_of(self, task: str) -> Iterator[Latency]:
         """Of one job: its first answer, loading included, and those that follow."""
         first = {"ask": self._ask, "classify": self._classify, "caption": self._caption, "sentiment": self._sentiment}
         reset_peak()
@@ -140,7 +140,7 @@ class _Bench:
 
     # ------------------------------------------------------------ timing
 
-    def _row(self, job: str, act: Callable[[], float | None], *, most: int | None = None, warm: bool = True) -> Row:
+    def _row(self, job: str, act: Callable[[], float | None], *, most: int | None = None, warm: bool = True) -> Latency:
         """Time ``act`` itself, or take the seconds that it returns."""
         if warm:
             for _ in range(2):
@@ -156,7 +156,7 @@ class _Bench:
                 self._progress(job, done + 1, count)
         return _as_row(job, taken, peak_bytes())
 
-    def _load_all(self) -> Row:
+    def _load_all(self) -> Latency:
         reset_peak()
         started = time.perf_counter()
         self._classify()
@@ -168,7 +168,7 @@ class _Bench:
             self._progress("all four loaded, first answers", 1, 1)
         return _as_row("all four loaded, first answers", [seconds], peak_bytes())
 
-    def _process(self, job: str, statement: str, *arguments: str) -> Row:
+    def _process(self, job: str, statement: str, *arguments: str) -> Latency:
         """Seconds of a new Python process; for a statement only what it takes beyond the interpreter's start."""
         count = min(self._n, _PROCESS_REPEATS)
         taken, peak = [], 0
@@ -251,9 +251,9 @@ def _timed(act: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def _as_row(job: str, taken: Sequence[float], peak: int) -> Row:
+def _as_row(job: str, taken: Sequence[float], peak: int) -> Latency:
     p50, p95 = np.percentile(taken, [50, 95])
-    return Row(job=job, n=len(taken), p50=float(p50), p95=float(p95), peak=peak)
+    return Latency(job=job, n=len(taken), p50=float(p50), p95=float(p95), peak=peak)
 
 
 def _new_process(*arguments: str) -> str:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from mmdemo.core.errors import MmdemoError
-from mmdemo.models.public import fetching
-from mmdemo.models.public.fetching import Plan, Progress, Stopped
-from mmdemo.models.public.opening import put_on_shelf
+from mmdemo.models.families.factory import register_installed
+from mmdemo.models.hub import download
+from mmdemo.models.hub.download import DownloadPlan, DownloadProgress, Stopped
 
 log = logging.getLogger("mmdemo")
 
@@ -47,7 +47,7 @@ class Downloads:
         self._found: dict[str, Download] = {}
         self._stop: dict[str, threading.Event] = {}
 
-    def start(self, plan: Plan) -> None:
+    def start(self, plan: DownloadPlan) -> None:
         """Begin, or go on; nothing happens where it is under way already."""
         with self._lock:
             now = self._found.get(plan.id)
@@ -69,15 +69,15 @@ class Downloads:
         with self._lock:
             return self._found.get(id_)
 
-    def _run(self, plan: Plan, stop: threading.Event) -> None:
+    def _run(self, plan: DownloadPlan, stop: threading.Event) -> None:
         started = time.monotonic()
 
-        def tell(progress: Progress) -> None:
+        def tell(progress: DownloadProgress) -> None:
             self._put(plan.id, done=progress.done, total=progress.total, seconds=time.monotonic() - started)
 
         try:
-            folder = fetching.fetch(plan, on_progress=tell, cancelled=stop.is_set)
-            put_on_shelf(folder, name=plan.id)  # also where nobody is watching any more
+            folder = download.fetch(plan, on_progress=tell, cancelled=stop.is_set)
+            register_installed(folder, name=plan.id)  # also where nobody is watching any more
         except Stopped as error:
             self._put(plan.id, status="stopped", error=str(error))
         except MmdemoError as error:

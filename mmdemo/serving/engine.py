@@ -34,10 +34,10 @@ from mmdemo.core.types import (
 from mmdemo.media.limits import MAX_LABELS, MAX_LABELS_PUBLIC
 from mmdemo.models import registry
 from mmdemo.models.folder import read_config
-from mmdemo.models.public import shelf
+from mmdemo.models.hub import installed
 from mmdemo.serving.cache import LruCache
 from mmdemo.serving.memory import resident_bytes
-from mmdemo.serving.pool import Loader, ModelPool, Prepared, Served, translated
+from mmdemo.serving.pool import Loader, ModelPool, Served, Swap, translated
 from mmdemo.serving.versions import versions_below
 
 MAX_MODELS = 8
@@ -157,7 +157,7 @@ class Engine:
 
     # ------------------------------------------------------------ swapping
 
-    def prepare(self, task: str, model: str | None = None) -> Prepared:
+    def prepare(self, task: str, model: str | None = None) -> Swap:
         """Load a model, or the version of it that lies on disk now, so that the next answer does not wait.
 
         Raises:
@@ -174,14 +174,14 @@ class Engine:
         """Why the version on disk does not serve, in one sentence; "" where it does, or was not tried yet."""
         return self._pool.trouble(task, model or self._default(task))
 
-    def swapped(self, task: str, model: str | None = None) -> Prepared | None:
+    def swapped(self, task: str, model: str | None = None) -> Swap | None:
         """How a model that was trained anew took its own place, None where it did not."""
         return self._pool.swapped(task, model or self._default(task))
 
     @property
-    def shelf(self) -> str:
+    def models_state(self) -> str:
         """Another one whenever a checkpoint is written, deleted, loaded, refused or let go; cheap to ask for often."""
-        return f"{self._pool.changes} {versions_below(checkpoints_root())} {shelf.marks()}"
+        return f"{self._pool.changes} {versions_below(checkpoints_root())} {installed.marks()}"
 
     # ------------------------------------------------------------ answering
 

@@ -39,7 +39,7 @@ class Loader(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class Swap:
     """A model that serves now.
 
     Attributes:
@@ -121,9 +121,9 @@ class ModelPool:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._served: OrderedDict[Key, Served] = OrderedDict()
-        self._loading: dict[Key, Future[Prepared]] = {}
+        self._loading: dict[Key, Future[Swap]] = {}
         self._refused: dict[Key, tuple[str, str]] = {}  # version on disk, why it does not serve
-        self._swapped: dict[Key, Prepared] = {}
+        self._swapped: dict[Key, Swap] = {}
         self._behind: set[threading.Thread] = set()
         self._names: dict[Key, str] = {}  # (task, id on the card) -> what it was asked for by
         self._closed = False
@@ -160,7 +160,7 @@ class ModelPool:
             version, why = self._refused.get((task, wanted), ("", ""))
         return why if version == version_of(wanted) else ""
 
-    def swapped(self, task: str, wanted: str) -> Prepared | None:
+    def swapped(self, task: str, wanted: str) -> Swap | None:
         """How the version that serves now took the place of an earlier one, None where it did not."""
         with self._lock:
             return self._swapped.get((task, wanted))
@@ -180,7 +180,7 @@ class ModelPool:
             if gone:
                 served.dispose()
 
-    def prepare(self, task: str, wanted: str) -> Prepared:
+    def prepare(self, task: str, wanted: str) -> Swap:
         """Have the version on disk in memory; returns when it serves.
 
         Raises:
@@ -196,7 +196,7 @@ class ModelPool:
                 if served is not None and served.version == version:
                     self._served.move_to_end(key)
                     held = resident_bytes()
-                    return Prepared(model=wanted, before=held, after=held, seconds=0.0, evicted=())
+                    return Swap(model=wanted, before=held, after=held, seconds=0.0, evicted=())
                 loading, mine = self._begin(key)
             if mine:
                 self._load(key, version, loading)
@@ -276,7 +276,7 @@ class ModelPool:
             served.dispose()
         raise MmdemoError(f"{key[1]} is gone", "its folder was deleted or renamed", "Choose another model")
 
-    def _begin(self, key: Key) -> tuple[Future[Prepared], bool]:
+    def _begin(self, key: Key) -> tuple[Future[Swap], bool]:
         """The load under way, and whether it is the caller's to do; with the lock held."""
         loading = self._loading.get(key)
         if loading is not None:
@@ -296,7 +296,7 @@ class ModelPool:
         self._behind = {other for other in self._behind if other.is_alive()} | {thread}
         thread.start()
 
-    def _load(self, key: Key, version: str, loading: Future[Prepared]) -> None:
+    def _load(self, key: Key, version: str, loading: Future[Swap]) -> None:
         """Load outside the lock, so that other models, and the old version of this one, go on answering."""
         task, wanted = key
         started, before = time.perf_counter(), resident_bytes()
@@ -324,7 +324,7 @@ class ModelPool:
         for other in idle:
             other.dispose()
         trim()
-        done = Prepared(
+        done = Swap(
             model=wanted,
             before=before,
             after=resident_bytes(),

@@ -6,8 +6,8 @@ import hashlib
 from pathlib import Path
 
 from mmdemo.core.settings import checkpoints_root, lies_there, typed_path
-from mmdemo.models.public.hub_files import pinned
-from mmdemo.models.public.listed import find
+from mmdemo.models.hub.catalog import find
+from mmdemo.models.hub.local_files import pinned
 
 _FILES = ("config.json", "model.safetensors", "probe.json", "open_clip_config.json", "open_clip_model.safetensors")
 

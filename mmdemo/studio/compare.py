@@ -10,15 +10,15 @@ from pathlib import Path
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import TASKS, Model
 from mmdemo.core.writing import harmless_cell
+from mmdemo.data.grouping import fold_split
 from mmdemo.data.read import Dataset, read_examples
-from mmdemo.data.split import fold_split
 from mmdemo.evaluate.compare import compare
 from mmdemo.evaluate.run import Progress
 from mmdemo.evaluate.verdict import Verdict, judge
-from mmdemo.models import checkpoint, hub, load, registry
-from mmdemo.models.loading import public_folder
-from mmdemo.models.public.layout import is_public, read_layout
-from mmdemo.studio.held import learned_note
+from mmdemo.models import checkpoint, fetch, load, registry
+from mmdemo.models.families.detect import is_hub_model, read_layout
+from mmdemo.models.loading import hub_folder
+from mmdemo.studio.run_data import learned_note
 
 COLUMNS = ("file", "question", "truth", "a", "a_score", "a_credit", "b", "b_score", "b_credit", "right")
 """Columns of :func:`write_csv`."""
@@ -30,8 +30,8 @@ def folder_of(model: str) -> Path:
     Raises:
         MmdemoError: There is no such model.
     """
-    fetched = hub.fetch(model)
-    public = public_folder(model, fetched)
+    fetched = fetch.fetch(model)
+    public = hub_folder(model, fetched)
     if public is not None:
         return public
     return registry.find_any(str(fetched) if fetched else model)
@@ -65,7 +65,7 @@ def task_of(a: str, b: str, wanted: str | None = None) -> str:
 def _tasks(model: str) -> tuple[str, ...]:
     """What a model was made for; some that others published serve two tasks."""
     folder = folder_of(model)
-    return read_layout(folder, name=model).tasks if is_public(folder) else (checkpoint.read_config(folder).task,)
+    return read_layout(folder, name=model).tasks if is_hub_model(folder) else (checkpoint.read_config(folder).task,)
 
 
 def read_data(task: str, data: Sequence[Path | str], *, folds: Path | None = None, fold: int | None = None) -> Dataset:

@@ -16,11 +16,11 @@ import torch
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import Json
+from mmdemo.models.families.adapter import is_adapter
 from mmdemo.models.folder import read_config
 from mmdemo.models.loading import pick_device
-from mmdemo.models.public.adapter import is_adapter
-from mmdemo.studio import bases
-from mmdemo.studio.bases import PublicBase, public_base
+from mmdemo.studio import hub_bases
+from mmdemo.studio.hub_bases import HubStartingPoint, hub_starting_point
 from mmdemo.studio.settings import Choice, settings_of
 from mmdemo.tasks.tune import Tune
 
@@ -83,7 +83,7 @@ def estimate(choice: Choice, preview: Preview) -> Estimate:
     Raises:
         MmdemoError: A setting is unknown or cannot be, or what it starts from cannot be tuned in the memory here.
     """
-    public = public_base(choice.task, choice.base)
+    public = hub_starting_point(choice.task, choice.base)
     if public is not None:
         return _of_public(choice, preview, public)
     config = settings_of(choice.task, choice.overrides, choice.base)
@@ -117,11 +117,11 @@ def _how_earlier(ratios: Sequence[float]) -> str:
 # ---------------------------------------------------------------- what others made
 
 
-def _of_public(choice: Choice, preview: Preview, base: PublicBase) -> Estimate:
+def _of_public(choice: Choice, preview: Preview, base: HubStartingPoint) -> Estimate:
     train = settings_of(choice.task, choice.overrides, choice.base).train
     device, tune = pick_device(choice.device), Tune.parse(train.tune)
     there = {name: part.examples for name, part in preview.parts.items()}
-    memory, cost = bases.check(choice, preview), bases.cost(base, choice.task, preview)
+    memory, cost = hub_bases.check(choice, preview), hub_bases.cost(base, choice.task, preview)
     passes, epochs = there.get("train", preview.examples), math.ceil(train.epochs)
 
     def seconds(learned: float, looked: float) -> float:
@@ -133,7 +133,7 @@ def _of_public(choice: Choice, preview: Preview, base: PublicBase) -> Estimate:
     ratios: list[float] = []
     for run in _done(choice.task, train.tune):
         named = (run.start,) if Path(run.start).is_absolute() else (run.start, run.base)
-        if choice.base in named and bases.device_of(run) == device and run.seconds > 0:
+        if choice.base in named and hub_bases.device_of(run) == device and run.seconds > 0:
             batch = int(str(run.settings.get("batch_size", 1))) * int(str(run.settings.get("accumulate", 1)))
             ratios.append(run.seconds / seconds(run.step * batch, run.step * batch / 8))
     if ratios:

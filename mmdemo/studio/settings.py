@@ -17,8 +17,8 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import Unreadable, parse_toml
 from mmdemo.core.settings import ROOT
 from mmdemo.models.registry import default_model
+from mmdemo.train.hub import as_before, check_settings, is_hub_base
 from mmdemo.train.plan import base_here, config_of
-from mmdemo.train.public import as_before, check_settings, is_public_base
 from mmdemo.train.settings import RunConfig, TrainSettings, read_config, write_config
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Choice:
 def public_place(task: str, base: str) -> Path | None:
     """The folder of a base that others made, tuned before or not; None of any other, and of one that is not here."""
     place = None if not base or base == default_model(task) else base_here(base)
-    return place if is_public_base(place) else None
+    return place if is_hub_base(place) else None
 
 
 def settings_of(task: str, overrides: Mapping[str, Value] | None = None, base: str = "") -> RunConfig:

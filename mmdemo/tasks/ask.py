@@ -20,12 +20,12 @@ from mmdemo.nets.fusion import AskConfig, Fusion, build_fusion
 from mmdemo.nets.losses import soft_cross_entropy
 from mmdemo.nets.question import UNKNOWN_WORD
 from mmdemo.tasks.base import HEAD, PLAIN, Batch, LossSettings, fit_confidence, fit_threshold
+from mmdemo.tasks.distillation import SoftTargets, mixed, soft_batch
 from mmdemo.tasks.pictures import Look, at_cut, draw
-from mmdemo.tasks.soft import Soft, mixed, soft_batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class AnswerTarget:
     """One question.
 
     Attributes:
@@ -40,7 +40,7 @@ class Asked:
     target: Mapping[int, float]
     right: Mapping[int, float]
     question: str = ""
-    soft: Soft | None = None
+    soft: SoftTargets | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class AskRow:
     """
 
     views: tuple[NDArray[Any], ...]
-    questions: tuple[Asked, ...]
+    questions: tuple[AnswerTarget, ...]
     learning: bool
     file: Path | None = None
 
@@ -95,7 +95,7 @@ def encode_question(question: str, index: Mapping[str, int]) -> NDArray[np.int64
 
 
 def padded(questions: Sequence[NDArray[np.float16] | NDArray[np.int64]]) -> tuple[Tensor, Tensor]:
-    """What :attr:`Asked.tokens` holds, as a batch: fp32 (Q, T, E) or int64 (Q, T), and the mask bool (Q, T)."""
+    """What :attr:`AnswerTarget.tokens` holds, as a batch: fp32 (Q, T, E) or int64 (Q, T), and the mask bool (Q, T)."""
     rows = [torch.tensor(question) for question in questions]  # copies: the cache's arrays are read-only
     mask = pad_sequence([torch.ones(len(row), dtype=torch.bool) for row in rows], batch_first=True)
     tokens = pad_sequence(rows, batch_first=True)
@@ -122,10 +122,10 @@ class AskTask:
     def start(self, net: Fusion, bases: Mapping[str, nn.Module]) -> None:
         """Nothing: the encoders stay outside, frozen."""
 
-    def warm_up(self, net: Fusion, rows: Sequence[AskRow]) -> None:
+    def fit_init(self, net: Fusion, rows: Sequence[AskRow]) -> None:
         """Nothing: all is learned step by step."""
 
-    def conclude(self, net: Fusion, rows: Sequence[AskRow]) -> None:
+    def finalize(self, net: Fusion, rows: Sequence[AskRow]) -> None:
         """Nothing: the steps are all there is."""
 
     def depth(self, net: Fusion, name: str) -> int:
@@ -191,7 +191,7 @@ class AskTask:
         sure = fit_threshold(scores.max(axis=1), credit)
         return replace(found, threshold=sure.threshold, kept=sure.kept, right=sure.right)
 
-    def looked_at(self, net: Fusion, rows: Sequence[AskRow], look: Look) -> Sequence[AskRow]:
+    def with_image_features(self, net: Fusion, rows: Sequence[AskRow], look: Look) -> Sequence[AskRow]:
         return rows  # the outputs say all that is asked
 
 
@@ -200,7 +200,7 @@ def _tells(credit: NDArray[np.float32]) -> bool:
     return len(credit) >= LEAST_OF_A_KIND and bool(0 < credit.mean() < 1)
 
 
-def _drawn(row: AskRow) -> Sequence[Asked]:
+def _drawn(row: AskRow) -> Sequence[AnswerTarget]:
     if not row.learning or len(row.questions) <= MOST_QUESTIONS:
         return row.questions
     chosen = torch.randperm(len(row.questions))[:MOST_QUESTIONS].tolist()

@@ -68,11 +68,11 @@ class Task(Protocol[Net, Row]):
         """Fill what the network takes over from base encoders ("vision", "text", "speech")."""
         ...
 
-    def warm_up(self, net: Net, rows: Sequence[Row]) -> None:
+    def fit_init(self, net: Net, rows: Sequence[Row]) -> None:
         """What can be computed from the training rows at once, before the first step."""
         ...
 
-    def conclude(self, net: Net, rows: Sequence[Row]) -> None:
+    def finalize(self, net: Net, rows: Sequence[Row]) -> None:
         """What can be computed from the training rows at once, after the last step."""
         ...
 

@@ -82,11 +82,11 @@ class CaptionTask:
     def start(self, net: CaptionDecoder, bases: Mapping[str, nn.Module]) -> None:
         """Nothing: the trunk stays outside, frozen."""
 
-    def warm_up(self, net: CaptionDecoder, rows: Sequence[CaptionRow]) -> None:
+    def fit_init(self, net: CaptionDecoder, rows: Sequence[CaptionRow]) -> None:
         """How rare runs of words are, by which drawn captions are judged; no part of a checkpoint."""
         net.cider = Cider([[(*caption, END) for caption in row.captions] for row in rows])
 
-    def conclude(self, net: CaptionDecoder, rows: Sequence[CaptionRow]) -> None:
+    def finalize(self, net: CaptionDecoder, rows: Sequence[CaptionRow]) -> None:
         """Nothing: the steps are all there is."""
 
     def depth(self, net: CaptionDecoder, name: str) -> int:
@@ -191,7 +191,7 @@ class CaptionTask:
             scores.append(np.exp(min(best.score, 0.0)))
         return replace(Calibration(), threshold=float(np.quantile(scores, 0.2)), kept=0.8)
 
-    def looked_at(self, net: CaptionDecoder, rows: Sequence[CaptionRow], look: Look) -> Sequence[CaptionRow]:
+    def with_image_features(self, net: CaptionDecoder, rows: Sequence[CaptionRow], look: Look) -> Sequence[CaptionRow]:
         """The first rows with their grids."""
         found = []
         for start in range(0, min(len(rows), CALIBRATED), 32):

@@ -18,8 +18,8 @@ from mmdemo.nets.losses import clip_loss, distillation, soft_cross_entropy
 from mmdemo.nets.shared_space import SPREAD, ClassifyConfig, TextSpace, heights, known_vector, placed
 from mmdemo.nets.vision import pool
 from mmdemo.tasks.base import HEAD, PLAIN, Batch, LossSettings, fit_threshold
+from mmdemo.tasks.distillation import SOFT, uses_teacher
 from mmdemo.tasks.pictures import Look, at_cut, draw
-from mmdemo.tasks.soft import SOFT, listens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,10 +98,10 @@ class ClassifyTask:
     def start(self, net: TextSpace, bases: Mapping[str, nn.Module]) -> None:
         """Nothing: both encoders stay outside, frozen."""
 
-    def warm_up(self, net: TextSpace, rows: Sequence[ClassifyRow]) -> None:
+    def fit_init(self, net: TextSpace, rows: Sequence[ClassifyRow]) -> None:
         """Nothing: all is learned step by step."""
 
-    def conclude(self, net: TextSpace, rows: Sequence[ClassifyRow]) -> None:
+    def finalize(self, net: TextSpace, rows: Sequence[ClassifyRow]) -> None:
         """Move the vectors of somebody's own classes to where they tell the pictures of these classes apart.
 
         Logistic regression in the place of each name: what is added to a name's vector makes the pictures' own classes
@@ -178,7 +178,7 @@ class ClassifyTask:
         loss = clip_loss(pictures, texts, net.log_scale, group, smoothing=how.smoothing)
         if net.config.known_share and "imagenet" in batch and bool(single.any()):
             loss = loss + net.config.known_share * self._known(net, pictures[single], batch["imagenet"][single])
-        if not listens(batch, how):
+        if not uses_teacher(batch, how):
             return loss
         with torch.autocast(pictures.device.type, enabled=False):  # as in clip_loss
             logits = pictures.float() @ texts.float().T * net.log_scale.exp().clamp(max=100.0)  # (B, B)
@@ -207,7 +207,7 @@ class ClassifyTask:
         """All captions against all pictures: the share whose own picture is the nearest (r1), or near (r10).
 
         Pictures of the same group do not count: a label belongs to all of them. Where all rows are of somebody's own
-        classes, also the share whose class is the nearest (top1), before :meth:`conclude` moves them.
+        classes, also the share whose class is the nearest (top1), before :meth:`finalize` moves them.
         """
         pictures = np.stack(outputs)  # (N, E)
         owner = np.repeat(np.arange(len(rows)), [len(row.texts) for row in rows])
@@ -223,7 +223,7 @@ class ClassifyTask:
             figures["top1"] = float((nearest == own).mean())
         return figures
 
-    def looked_at(self, net: TextSpace, rows: Sequence[ClassifyRow], look: Look) -> Sequence[ClassifyRow]:
+    def with_image_features(self, net: TextSpace, rows: Sequence[ClassifyRow], look: Look) -> Sequence[ClassifyRow]:
         """The rows with what the ImageNet head knows of their pictures; own classes with what is seen there."""
         found, names = list(rows), net.names.cpu()
         shown = [i for i, row in enumerate(rows) if row.own >= 0]

@@ -42,7 +42,7 @@ def normalized(squares: Sequence[NDArray[np.uint8]], *, flip: bool = False) -> T
 # ---------------------------------------------------------------- where the trunk is cut
 
 
-class Cut(enum.Enum):
+class FeatureLevel(enum.Enum):
     """What rows hold of a picture: what the frozen part of the trunk makes of it is the same every time, so it is kept.
 
     GRID is the whole trunk's output, STEM what lies below its last two stages, PIXELS nothing of the trunk at all.
@@ -53,12 +53,12 @@ class Cut(enum.Enum):
     PIXELS = "pixels"
 
     @staticmethod
-    def below(tune: Tune, trunk: PictureTrunk) -> Cut:
+    def below(tune: Tune, trunk: PictureTrunk) -> FeatureLevel:
         """The highest cut below all that ``tune`` changes."""
         if tune.frozen_encoder:
-            return Cut.GRID
+            return FeatureLevel.GRID
         upper = len(trunk.net.blocks) - STEM_BLOCKS
-        return Cut.STEM if tune.kind == "last" and tune.blocks <= upper else Cut.PIXELS
+        return FeatureLevel.STEM if tune.kind == "last" and tune.blocks <= upper else FeatureLevel.PIXELS
 
 
 Look = Callable[[Sequence[NDArray[Any]]], tuple[Tensor, Tensor]]
@@ -78,10 +78,10 @@ def at_cut(views: Sequence[NDArray[Any]]) -> Batch:
     """
     first = views[0]
     if first.dtype == np.float16:
-        return {Cut.STEM.value: torch.from_numpy(np.stack(views)).float()}
+        return {FeatureLevel.STEM.value: torch.from_numpy(np.stack(views)).float()}
     if first.shape == (len(first), len(first), 3):
-        return {Cut.PIXELS.value: normalized(views)}
-    return {Cut.GRID.value: grids(views)}
+        return {FeatureLevel.PIXELS.value: normalized(views)}
+    return {FeatureLevel.GRID.value: grids(views)}
 
 
 LEAST_AREA = 0.5
@@ -118,9 +118,9 @@ def jittered(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def grid_of(trunk: PictureTrunk, batch: Batch) -> Tensor:
     """The grid (B, D, G, G) of a batch, from wherever its pictures were cut."""
-    if Cut.GRID.value in batch:
-        return batch[Cut.GRID.value]
-    if Cut.STEM.value in batch:
-        return trunk.grid(batch[Cut.STEM.value].contiguous(memory_format=torch.channels_last))
-    found: Tensor = trunk(batch[Cut.PIXELS.value].contiguous(memory_format=torch.channels_last))
+    if FeatureLevel.GRID.value in batch:
+        return batch[FeatureLevel.GRID.value]
+    if FeatureLevel.STEM.value in batch:
+        return trunk.grid(batch[FeatureLevel.STEM.value].contiguous(memory_format=torch.channels_last))
+    found: Tensor = trunk(batch[FeatureLevel.PIXELS.value].contiguous(memory_format=torch.channels_last))
     return found

@@ -17,8 +17,8 @@ from mmdemo.nets.losses import soft_cross_entropy
 from mmdemo.nets.speech import EmotionNet, SpeechConfig, level
 from mmdemo.nets.speech_augment import SpeechAugment, add_noise, change_speed, colour_and_mask, mix_pairs
 from mmdemo.tasks.base import HEAD, PLAIN, Batch, LossSettings, fit_temperature, fit_threshold
+from mmdemo.tasks.distillation import SOFT, SoftTargets, mixed, sharpened, soft_batch, softened, uses_teacher
 from mmdemo.tasks.pictures import draw
-from mmdemo.tasks.soft import SOFT, Soft, listens, mixed, sharpened, soft_batch, softened
 from mmdemo.tasks.tune import LORA
 
 LONGEST = 4 * SAMPLE_RATE
@@ -50,7 +50,7 @@ class SentimentRow:
     label: int
     learning: bool
     features: tuple[NDArray[np.float32], ...] = ()
-    soft: Soft | None = None
+    soft: SoftTargets | None = None
     group: int = -1
 
 
@@ -79,7 +79,7 @@ class SentimentTask:
         base = bases["speech"].state_dict()
         net.encoder.load_state_dict({name: base[name] for name in wanted}, strict=True)
 
-    def warm_up(self, net: EmotionNet, rows: Sequence[SentimentRow]) -> None:
+    def fit_init(self, net: EmotionNet, rows: Sequence[SentimentRow]) -> None:
         """Fit the head on the encoder as it is, exactly: logistic regression on standardised features.
 
         Where the rows name :data:`PARTS` speakers (data.prepare names them where nobody is set aside), what heads
@@ -123,7 +123,7 @@ class SentimentTask:
         """Whether there are speakers enough to judge a head by those it has not heard."""
         return len({row.group for row in rows}) >= PARTS and all(row.group >= 0 for row in rows)
 
-    def conclude(self, net: EmotionNet, rows: Sequence[SentimentRow]) -> None:
+    def finalize(self, net: EmotionNet, rows: Sequence[SentimentRow]) -> None:
         """Nothing: the steps are all there is."""
 
     def depth(self, net: EmotionNet, name: str) -> int:
@@ -168,11 +168,11 @@ class SentimentTask:
             samples = add_noise(samples, lengths, settings=settings, generator=chance)
         mel, frames = net.mel(samples, lengths)
         if bool(batch["learning"].any()):
-            heard = softened(batch[SOFT], how.teacher_temperature) if listens(batch, how) else target[:, :0]
+            heard = softened(batch[SOFT], how.teacher_temperature) if uses_teacher(batch, how) else target[:, :0]
             both = torch.cat((target, heard), dim=1)  # clips that are mixed have what was said of them mixed alike
             mel, frames, both = mix_pairs(mel, frames, both, settings=settings, generator=chance)
             target, heard = both[:, : target.shape[1]], both[:, target.shape[1] :]
-            if listens(batch, how):
+            if uses_teacher(batch, how):
                 batch = {**batch, SOFT: sharpened(heard, how.teacher_temperature)}
             mel = colour_and_mask(mel, frames, settings=settings, generator=chance)
         logits = net.classify(mel, frames).logits

@@ -41,10 +41,10 @@ class SpeechTask:
         if net.student.width == net.teacher.width:
             prune(net.teacher, net.student)
 
-    def warm_up(self, net: SpeechDistiller, rows: Sequence[SentimentRow]) -> None:
+    def fit_init(self, net: SpeechDistiller, rows: Sequence[SentimentRow]) -> None:
         """Nothing: all is learned step by step."""
 
-    def conclude(self, net: SpeechDistiller, rows: Sequence[SentimentRow]) -> None:
+    def finalize(self, net: SpeechDistiller, rows: Sequence[SentimentRow]) -> None:
         """Nothing: the steps are all there is."""
 
     def depth(self, net: SpeechDistiller, name: str) -> int:

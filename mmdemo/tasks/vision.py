@@ -19,8 +19,8 @@ from mmdemo.nets.losses import clip_loss, distillation, feature_distillation, wo
 from mmdemo.nets.shared_space import placed
 from mmdemo.nets.vision import PictureTrunk, VisionConfig, VisionTuner, keep_statistics
 from mmdemo.tasks.base import HEAD, PLAIN, Batch, LossSettings, grids
+from mmdemo.tasks.distillation import SOFT, uses_teacher
 from mmdemo.tasks.pictures import at_cut, draw, grid_of, jittered
-from mmdemo.tasks.soft import SOFT, listens
 from mmdemo.tasks.tune import LORA
 
 
@@ -78,10 +78,10 @@ class VisionTask:
     def start(self, net: VisionTuner, bases: Mapping[str, nn.Module]) -> None:
         net.trunk.load_state_dict(bases["vision"].state_dict(), strict=True)
 
-    def warm_up(self, net: VisionTuner, rows: Sequence[VisionRow]) -> None:
+    def fit_init(self, net: VisionTuner, rows: Sequence[VisionRow]) -> None:
         """Nothing: all is learned step by step."""
 
-    def conclude(self, net: VisionTuner, rows: Sequence[VisionRow]) -> None:
+    def finalize(self, net: VisionTuner, rows: Sequence[VisionRow]) -> None:
         """Nothing: the steps are all there is."""
 
     def depth(self, net: VisionTuner, name: str) -> int:
@@ -130,7 +130,7 @@ class VisionTask:
             loss = loss + 0.05 * word_loss(words[whole], batch["words"][whole])
         if not whole.all():
             loss = loss + 0.05 * word_loss(words[~whole], batch["words"][~whole], negative_weight=0.0)
-        if not listens(batch, how) or net.project is None:
+        if not uses_teacher(batch, how) or net.project is None:
             return loss
         taught = feature_distillation(net.project(grid), batch[SOFT], batch["taught"])
         return (1 - how.teacher_share) * loss + how.teacher_share * taught

@@ -20,7 +20,7 @@ from mmdemo.tasks.base import Batch, Task
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class BatchPosition:
     """A row in the order of an epoch: ``number`` counts from 0, ``row`` is its index in the data."""
 
     epoch: int
@@ -28,7 +28,7 @@ class Place:
     row: int
 
 
-class Batches(Sampler[list[Place]]):
+class Batches(Sampler[list[BatchPosition]]):
     """The parts that one process computes, step after step.
 
     An epoch has as few steps as ``size`` rows at most allow, all of about as many rows; each is cut into ``parts`` for
@@ -48,17 +48,17 @@ class Batches(Sampler[list[Place]]):
     def __len__(self) -> int:
         return self.steps * self.parts
 
-    def __iter__(self) -> Iterator[list[Place]]:
+    def __iter__(self) -> Iterator[list[BatchPosition]]:
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.rows)
         for step in np.array_split(np.arange(self.rows), self.steps):
-            places = [Place(self.epoch, int(number), int(order[number])) for number in step]
+            places = [BatchPosition(self.epoch, int(number), int(order[number])) for number in step]
             # every process computes a run of parts that lie side by side
             cuts = np.array_split(np.arange(len(places)), self.parts * self.processes)
             for part in cuts[self.rank * self.parts : (self.rank + 1) * self.parts]:
                 yield [places[i] for i in part]
 
 
-class _Rows(Dataset[tuple[Place, Any]]):
+class _Rows(Dataset[tuple[BatchPosition, Any]]):
     """A sequence as torch wants it, asked by place."""
 
     def __init__(self, rows: Sequence[Any]) -> None:
@@ -67,7 +67,7 @@ class _Rows(Dataset[tuple[Place, Any]]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, place: Place) -> tuple[Place, Any]:
+    def __getitem__(self, place: BatchPosition) -> tuple[BatchPosition, Any]:
         return place, self.rows[place.row]
 
 
@@ -77,7 +77,7 @@ class _Collate:
     def __init__(self, task: Task[Any, Any], seed: int) -> None:
         self.task, self.seed = task, seed
 
-    def __call__(self, found: Sequence[tuple[Place, Any]]) -> Batch:
+    def __call__(self, found: Sequence[tuple[BatchPosition, Any]]) -> Batch:
         first = found[0][0]
         text = f"{self.seed}:{first.epoch}:{first.number}"
         chance = int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
@@ -89,7 +89,7 @@ class _Collate:
             torch.set_rng_state(before)
 
 
-def loader(task: Task[Any, Any], rows: Sequence[Any], batches: Batches) -> DataLoader[tuple[Place, Any]]:
+def loader(task: Task[Any, Any], rows: Sequence[Any], batches: Batches) -> DataLoader[tuple[BatchPosition, Any]]:
     """The batches of a process, collated one at a time."""
     return DataLoader(
         _Rows(rows), batch_sampler=batches, collate_fn=_Collate(task, batches.seed), generator=torch.Generator()

@@ -23,15 +23,15 @@ from PIL import Image
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import SAMPLE_RATE, Json
 from mmdemo.data import pictures
-from mmdemo.data.prepare import Prepared
+from mmdemo.data.prepare import TrainingData
 from mmdemo.media.audio import load_sound
 from mmdemo.media.image import load_picture
-from mmdemo.models.parts import VisionPart
+from mmdemo.models.encoders import VisionEncoder
 from mmdemo.nets.vision import pool
 from mmdemo.tasks.base import Batch, Task, to_bytes
 from mmdemo.tasks.pictures import normalized, square
-from mmdemo.train.plan import Plan, default_config
-from mmdemo.train.record import EVENTS, Record, Watch, read_events
+from mmdemo.train.plan import RunPlan, default_config
+from mmdemo.train.record import EVENTS, Record, RunObserver, read_events
 from mmdemo.train.run import prepare
 from mmdemo.train.settings import TrainSettings, read_config
 from mmdemo.train.trainer import fit
@@ -53,7 +53,7 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class TrainingSpeed:
     """One measured figure.
 
     Attributes:
@@ -78,7 +78,9 @@ class Row:
         }
 
 
-def run(*, n: int = 3, count: int = 1000, device: str = "cpu", progress: Progress | None = None) -> tuple[Row, ...]:
+def run(
+    *, n: int = 3, count: int = 1000, device: str = "cpu", progress: Progress | None = None
+) -> tuple[TrainingSpeed, ...]:
     """Measure everything in a temporary folder; nothing of one's own is touched.
 
     Args:
@@ -93,7 +95,7 @@ def run(*, n: int = 3, count: int = 1000, device: str = "cpu", progress: Progres
             "Nothing can be measured", f"n is {n} and there are {count} pictures", "Give 1 and 20 or more"
         )
     with tempfile.TemporaryDirectory(prefix="mmdemo-") as folder:
-        bench = _Bench(Path(folder), n=n, count=count, device=device, progress=progress)
+        bench = _TrainingBench(Path(folder), n=n, count=count, device=device, progress=progress)
         before = os.environ.get("MMDEMO_CACHE")
         os.environ["MMDEMO_CACHE"] = str(Path(folder) / "cache")
         try:
@@ -105,11 +107,11 @@ def run(*, n: int = 3, count: int = 1000, device: str = "cpu", progress: Progres
                 os.environ["MMDEMO_CACHE"] = before
 
 
-class _Bench:
+class _TrainingBench:
     def __init__(self, folder: Path, *, n: int, count: int, device: str, progress: Progress | None) -> None:
         self.folder, self.n, self.count, self.device, self._progress = folder, n, count, device, progress
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[TrainingSpeed]:
         many, some = self.folder / "many", self.folder / "some"
         files = make_pictures(many, self.count, seed=0)
         make_pictures(some, max(self.count // 5, 20), seed=1)
@@ -125,12 +127,12 @@ class _Bench:
         if self._progress is not None:
             self._progress(what, done, self.n)
 
-    def _vision(self, data: Path) -> VisionPart:
+    def _vision(self, data: Path) -> VisionEncoder:
         return prepare(self._plan("classify", data), say=lambda text: None).bases.need_vision()
 
-    def _plan(self, task: str, data: Path, *, out: str = "run", overrides: Sequence[str] = ()) -> Plan:
+    def _plan(self, task: str, data: Path, *, out: str = "run", overrides: Sequence[str] = ()) -> RunPlan:
         file = default_config(task)
-        return Plan(
+        return RunPlan(
             task=task,
             data=(data,),
             out=self.folder / out,
@@ -141,7 +143,7 @@ class _Bench:
 
     # ------------------------------------------------------------ the cache itself
 
-    def _caching(self, files: Sequence[Path], vision: VisionPart) -> Row:
+    def _caching(self, files: Sequence[Path], vision: VisionEncoder) -> TrainingSpeed:
         """Seconds of filling the cache over those of a plain loop, in turns."""
         what = f"cache {len(files):,} pictures, against a plain loop"
         encode(files[:BATCH], vision)  # the first batch pays for the libraries' start
@@ -161,7 +163,7 @@ class _Bench:
 
     # ------------------------------------------------------------ epochs
 
-    def _epochs(self, task: str, data: Path, vision: VisionPart) -> Iterator[Row]:
+    def _epochs(self, task: str, data: Path, vision: VisionEncoder) -> Iterator[TrainingSpeed]:
         """Epochs a minute from the cache, and how many times those of the same training without it."""
         plan = self._plan(task, data, overrides=["data.mirror=false"] if task != "sentiment" else [])
         settings = TrainSettings(epochs=EPOCHS, batch_size=BATCH, learning_rate=1e-4, save_steps=10**6)
@@ -185,7 +187,7 @@ class _Bench:
     def _pace(self, task: Task[Any, Any], net: torch.nn.Module, rows: Sequence[Any], settings: TrainSettings) -> float:
         """Seconds of an epoch, the first step aside."""
         place = self.folder / "pace" / "trainer"
-        record = Record(place, Watch())
+        record = Record(place, RunObserver())
         try:
             (place / EVENTS).unlink(missing_ok=True)
             fit(task, net, rows, (), settings=settings, record=record, device=self.device, resume=False)
@@ -197,7 +199,7 @@ class _Bench:
 
     # ------------------------------------------------------------ memory and start
 
-    def _memory(self, files: Sequence[Path], vision: VisionPart) -> Row:
+    def _memory(self, files: Sequence[Path], vision: VisionEncoder) -> TrainingSpeed:
         """Memory that reading every cached grid once adds, beside the file's pages, which can always be dropped."""
         what = f"memory for {len(files):,} cached pictures"
         pictures.grids(files, vision)
@@ -212,7 +214,7 @@ class _Bench:
         size = len(files) * int(np.prod(next(iter(pictures.grids(files[:1], vision).values()))[0].shape)) / 1e6
         return _row(f"{what} ({size:.0f} MB on disk)", found, "MB", "little")
 
-    def _start(self, data: Path) -> Row:
+    def _start(self, data: Path) -> TrainingSpeed:
         """Seconds from the command to its first step, features cached."""
         what = "start to first step"
         prepare(self._plan("classify", data), say=lambda text: None)
@@ -236,8 +238,8 @@ class _Bench:
         return _row(what, taken, "s", "under 10")
 
 
-def _row(what: str, values: Sequence[float], unit: str, wanted: str = "") -> Row:
-    return Row(
+def _row(what: str, values: Sequence[float], unit: str, wanted: str = "") -> TrainingSpeed:
+    return TrainingSpeed(
         what=what,
         n=len(values),
         value=float(np.median(values)),
@@ -264,7 +266,7 @@ def anonymous_bytes() -> int:
 # ---------------------------------------------------------------- the same without the cache
 
 
-def encode(files: Sequence[Path], vision: VisionPart) -> torch.Tensor:
+def encode(files: Sequence[Path], vision: VisionEncoder) -> torch.Tensor:
     """The grids (B, D, G, G) of pictures, in one batch."""
     side = vision.trunk.config.side
     pixels = normalized([square(load_picture(file).pixels, side) for file in files], flip=False).to(vision.device)
@@ -276,7 +278,7 @@ def encode(files: Sequence[Path], vision: VisionPart) -> torch.Tensor:
 class _Encoding:
     """A task whose rows bring files, encoded anew in every batch."""
 
-    def __init__(self, task: Task[Any, Any], vision: VisionPart) -> None:
+    def __init__(self, task: Task[Any, Any], vision: VisionEncoder) -> None:
         self._task, self._vision = task, vision
 
     def __getattr__(self, name: str) -> Any:
@@ -292,7 +294,7 @@ class _Encoding:
 
 
 def _without_cache(
-    task: Task[Any, Any], prepared: Prepared, files: Sequence[Path], vision: VisionPart
+    task: Task[Any, Any], prepared: TrainingData, files: Sequence[Path], vision: VisionEncoder
 ) -> tuple[Any, list[Any]]:
     """The task and its rows so that nothing is kept of what a frozen encoder makes."""
     if task.name == "sentiment":

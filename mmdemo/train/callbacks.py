@@ -15,8 +15,8 @@ from mmdemo.core.words import nearest_name
 from mmdemo.train import processes
 from mmdemo.train.curves import draw
 from mmdemo.train.loop import StepTrainer
-from mmdemo.train.precision import run_outputs, still
-from mmdemo.train.record import NOT_FIGURES, STATES, Event, Progress, Record, best_epochs
+from mmdemo.train.precision import eval_mode, run_outputs
+from mmdemo.train.record import NOT_FIGURES, STATES, Event, Record, TrainProgress, best_epochs
 from mmdemo.train.state import chance, newest_state, step_of
 
 SAID = 20
@@ -86,13 +86,13 @@ class Recorder(TrainerCallback):
         left = pace * (state.max_steps - step)
         figures = {k: v for k, v in self.epochs[-1].items() if k not in NOT_FIGURES} if self.epochs else {}
         self.record.progress(
-            Progress(step=step, steps=state.max_steps, epoch=epoch, loss=loss, figures=figures, seconds_left=left)
+            TrainProgress(step=step, steps=state.max_steps, epoch=epoch, loss=loss, figures=figures, seconds_left=left)
         )
         if step % SAID and step != state.max_steps:
             return
         loss = sum(self.losses) / len(self.losses)
         self.losses.clear()
-        self.record.say(f"step {step}/{state.max_steps}  loss {loss:.4f}  {in_words(left)} left")
+        self.record.log(f"step {step}/{state.max_steps}  loss {loss:.4f}  {in_words(left)} left")
 
     def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
         if not self._asked(control):  # else the run that goes on begins with this epoch's end
@@ -102,7 +102,7 @@ class Recorder(TrainerCallback):
         """Whether the run is to stop, by a signal or by its stop file; then its state is saved."""
         if not self.asked and self.record.to_stop():
             self.asked.append(STOPPED)
-        heard = processes.most_of(self.asked[0] if self.asked else 0)
+        heard = processes.all_reduce_max(self.asked[0] if self.asked else 0)
         if not heard:
             return False
         self.asked[:] = [heard]
@@ -118,7 +118,7 @@ class Recorder(TrainerCallback):
         ends_epoch = ends or step % self.trainer.batches.steps == 0
         if step and ends_epoch and all(event["step"] != step for event in self.epochs):
             self.epoch_ends(state, control)
-        return processes.any_of(self.no_better()) or ends
+        return processes.all_reduce_any(self.no_better()) or ends
 
     def epoch_ends(self, state: TrainerState, control: TrainerControl) -> None:
         """Validate, keep the weights if they are among the best, and stop early if nothing has got better."""
@@ -142,14 +142,14 @@ class Recorder(TrainerCallback):
             best = self.settings.keep_best and bool(self.validation) and best_epochs(self.epochs, self.metric)[:1]
             text = "  ".join(f"{name} {figure:.4f}" for name, figure in figures.items()) or "done"
             mark = "  (best so far)" if best and best[0][1] == step else ""
-            self.record.say(f"epoch {state.epoch or 0:.0f}: {text}{mark}")
+            self.record.log(f"epoch {state.epoch or 0:.0f}: {text}{mark}")
             if time.monotonic() - self.drawn > DRAWN:
                 draw(self.record)
                 self.drawn = time.monotonic()
-        if processes.any_of(self.no_better()):
+        if processes.all_reduce_any(self.no_better()):
             control.should_training_stop = control.should_save = True
             if step < state.max_steps:
-                self.record.say(f"stopping early: no better {self.metric} for {self.settings.patience} epochs")
+                self.record.log(f"stopping early: no better {self.metric} for {self.settings.patience} epochs")
 
     def figures(self) -> dict[str, float]:
         """Of the validation rows."""
@@ -163,7 +163,7 @@ class Recorder(TrainerCallback):
             device=next(self.net.parameters()).device,
             precision=self.precision,
         )
-        with still(self.net):
+        with eval_mode(self.net):
             found = self.task.score(self.net, outputs, self.validation)
         if self.metric not in found:
             near = nearest_name(self.metric, sorted(found))

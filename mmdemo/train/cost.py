@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mmdemo.core.types import TASKS as SERVED
 from mmdemo.core.types import AskRequest, CaptionRequest, ClassifyRequest, Json, Model, Request, SentimentRequest
 from mmdemo.evaluate.compare import agreement, answer
-from mmdemo.models import checkpoint, parts, probe, registry
+from mmdemo.models import checkpoint, encoders, probe, registry
 from mmdemo.models.loading import read
 from mmdemo.nets.speech import LogMel, level
 from mmdemo.tasks.pictures import normalized, square
@@ -32,7 +32,7 @@ Ask = Callable[[int], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
+class CheckpointPair:
     """A number before and after."""
 
     before: float
@@ -40,7 +40,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
+class WeightCost:
     """Before and after.
 
     Attributes:
@@ -52,9 +52,9 @@ class Cost:
         machine: Where the time was taken.
     """
 
-    own: Pair
-    whole: Pair
-    milliseconds: Pair
+    own: CheckpointPair
+    whole: CheckpointPair
+    milliseconds: CheckpointPair
     agreement: float | None
     cosine: float | None
     machine: str
@@ -86,7 +86,7 @@ class Cost:
         return said
 
 
-def cost_of(source: Path, small: Path, *, device: str) -> Cost:
+def cost_of(source: Path, small: Path, *, device: str) -> WeightCost:
     """Load both and compare them on made inputs."""
     task = checkpoint.read_config(source).task
     same: float | None = None
@@ -102,9 +102,9 @@ def cost_of(source: Path, small: Path, *, device: str) -> Cost:
         features = [[encode(i) for i in range(INPUTS)] for encode in encoders]
         cosine = float(np.mean([_cosine(a, b) for a, b in zip(*features, strict=True)]))
         asks = encoders
-    return Cost(
-        own=Pair(before=_bytes(source), after=_bytes(small)),
-        whole=Pair(before=registry.read_card(source).size, after=registry.read_card(small).size),
+    return WeightCost(
+        own=CheckpointPair(before=_bytes(source), after=_bytes(small)),
+        whole=CheckpointPair(before=registry.read_card(source).size, after=registry.read_card(small).size),
         milliseconds=timed(*asks),
         agreement=same,
         cosine=cosine,
@@ -129,7 +129,7 @@ def asking(model: Model) -> Ask:
     return lambda number: model.predict([request(model.card.task, number)])
 
 
-def timed(before: Ask, after: Ask) -> Pair:
+def timed(before: Ask, after: Ask) -> CheckpointPair:
     """Median milliseconds of both, taken in turn, each with inputs that nobody has seen: nothing comes from a cache."""
     times: tuple[list[float], list[float]] = ([], [])
     for i in range(INPUTS + 1):
@@ -137,7 +137,7 @@ def timed(before: Ask, after: Ask) -> Pair:
             started = time.perf_counter()
             ask(1000 + 2 * i + j)
             times[j].append(time.perf_counter() - started)
-    return Pair(  # the first of each warms up
+    return CheckpointPair(  # the first of each warms up
         before=1000 * statistics.median(times[0][1:]), after=1000 * statistics.median(times[1][1:])
     )
 
@@ -145,7 +145,7 @@ def timed(before: Ask, after: Ask) -> Pair:
 def encoder(task: str, folder: Path, device: str) -> Callable[[int], NDArray[np.float32]]:
     """From the number of a made input to the features of an encoder that is not served by itself, flat."""
     if task == "vision":
-        vision = parts.load_vision(folder, device=device)
+        vision = encoders.load_vision(folder, device=device)
 
         def see(number: int) -> NDArray[np.float32]:
             pixels = normalized([square(probe.made_picture(number).pixels, vision.trunk.config.side)]).to(device)
@@ -154,14 +154,14 @@ def encoder(task: str, folder: Path, device: str) -> Callable[[int], NDArray[np.
 
         return see
     if task == "text":
-        text = parts.load_text(folder, device=device)
+        text = encoders.load_text(folder, device=device)
         words = [*probe.QUESTIONS, *probe.LABELS]
 
         def understand(number: int) -> NDArray[np.float32]:
             return _flat(torch.from_numpy(text.encoded([f"{words[number % len(words)]} {number}"])))
 
         return understand
-    speech = parts.load_speech(folder).eval().to(device)
+    speech = encoders.load_speech(folder).eval().to(device)
     mel = LogMel(bins=speech.conv1.in_channels).to(device)
 
     def hear(number: int) -> NDArray[np.float32]:

@@ -23,7 +23,7 @@ def draw(record: Record) -> None:
             draw_picture(events, record.folder / CURVE, title=record.folder.parent.name)
             write_board(events, record.folder / BOARD)
         except OSError as error:  # a full disk: the run itself counts more than its picture
-            record.watch.say(f"the curve could not be drawn: {error}")
+            record.watch.log(f"the curve could not be drawn: {error}")
 
 
 def draw_picture(events: list[Event], file: Path, *, title: str) -> None:

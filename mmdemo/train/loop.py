@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader
 from mmdemo.core.errors import MmdemoError
 from mmdemo.tasks.base import HEAD, Batch, LossSettings, Task
 from mmdemo.train import processes, state
-from mmdemo.train.average import Average
 from mmdemo.train.batches import Batches, loader
+from mmdemo.train.ema import ExponentialMovingAverage
 from mmdemo.train.precision import out_of_memory
 from mmdemo.train.settings import TrainSettings
 
@@ -46,7 +46,7 @@ class TooLarge(Exception):
     """A micro-batch did not fit into memory; no weight has changed since the last whole step."""
 
 
-class Lesson(nn.Module):
+class LossModule(nn.Module):
     """Network and loss as one module: batch in, loss out, so that mixed precision and data parallelism cover both."""
 
     def __init__(self, task: Task[Any, Any], net: nn.Module, how: LossSettings) -> None:
@@ -64,11 +64,11 @@ class StepTrainer(transformers.Trainer):
     def __init__(
         self,
         *,
-        lesson: Lesson,
+        lesson: LossModule,
         rows: Sequence[Any],
         settings: TrainSettings,
         batches: Batches,
-        average: Average | None,
+        average: ExponentialMovingAverage | None,
         **rest: Any,
     ) -> None:
         super().__init__(model=lesson, train_dataset=cast("Any", rows), **rest)
@@ -119,7 +119,7 @@ class StepTrainer(transformers.Trainer):
     # ------------------------------------------------------------ state
 
     def _save_checkpoint(self, model: nn.Module, trial: Any = None) -> None:
-        if not processes.any_of(not self.sound):
+        if not processes.all_reduce_any(not self.sound):
             self.write_state(state.chance())
 
     def load_state(self, place: Path) -> None:
@@ -140,11 +140,11 @@ class StepTrainer(transformers.Trainer):
             if self.args.should_save:
                 shutil.rmtree(part, ignore_errors=True)
                 part.mkdir(parents=True)
-            processes.wait()
+            processes.barrier()
             state.write_tensors(chance, part / f"chance-{processes.rank()}.safetensors")
             if self.args.should_save:
                 self._write_main(part)
-            processes.wait()
+            processes.barrier()
             if self.args.should_save:
                 state.publish(part, place)
                 state.clear_older(states, place)

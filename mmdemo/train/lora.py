@@ -15,7 +15,7 @@ from torch import nn
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.tasks.base import HEAD, Task
-from mmdemo.tasks.public.base import Adapted, PublicTask
+from mmdemo.tasks.hub.base import HubTask, TrainableParts
 from mmdemo.tasks.tune import LORA
 
 
@@ -37,7 +37,7 @@ def add_lora(task: Task[Any, Any], net: nn.Module, *, rank: int, alpha: float) -
     learning = {name for name, parameter in net.named_parameters() if parameter.requires_grad}
     heads = {name for name in learning if task.depth(net, name) == HEAD}
     matrices: list[str] = []
-    if isinstance(task, PublicTask) and isinstance(net, Adapted):
+    if isinstance(task, HubTask) and isinstance(net, TrainableParts):
         places, matrices = task.lora_places(net, rank=rank)
     else:
         places = [
@@ -53,7 +53,7 @@ def add_lora(task: Task[Any, Any], net: nn.Module, *, rank: int, alpha: float) -
 
 
 def _no_place(task: Task[Any, Any], net: nn.Module, rank: int) -> MmdemoError:
-    if not isinstance(task, PublicTask) or not isinstance(net, Adapted):
+    if not isinstance(task, HubTask) or not isinstance(net, TrainableParts):
         return MmdemoError(
             f"LoRA has no place in {task.name}", "its encoder stays outside the network", "Use train.tune=head"
         )

@@ -9,20 +9,20 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import read_object
 from mmdemo.core.settings import data_root
 from mmdemo.core.writing import json_text
+from mmdemo.data.grouping import fold_split, folds_for
 from mmdemo.data.read import Dataset, read_examples
-from mmdemo.data.split import fold_split, folds_for
 from mmdemo.evaluate.report import Report
 from mmdemo.evaluate.run import evaluate_folds, evaluate_model
 from mmdemo.models import probe
 from mmdemo.models.folder import read_metrics
-from mmdemo.train.plan import Plan
+from mmdemo.train.plan import RunPlan
 from mmdemo.train.publish import finish, ready_again
 from mmdemo.train.settings import Measure
 
 Say = Callable[[str], None]
 
 
-def measure(plan: Plan, held: Dataset, *, say: Say) -> list[Report]:
+def measure(plan: RunPlan, held: Dataset, *, say: Say) -> list[Report]:
     """Measure a finished checkpoint on what it has not learned from, and write the figures into its card.
 
     That is ``held``; a checkpoint with the name of a shipped one is measured on all that its configuration names.
@@ -51,7 +51,7 @@ def measure(plan: Plan, held: Dataset, *, say: Say) -> list[Report]:
     return reports
 
 
-def _entry(plan: Plan, entry: Measure) -> Dataset | None:
+def _entry(plan: RunPlan, entry: Measure) -> Dataset | None:
     """The data of an ``[[evaluate]]`` entry; None where it is not on this machine, or was learned from."""
     places = [data_root() / name for name in entry.data]
     if not all(place.exists() for place in places):
@@ -64,7 +64,7 @@ def _entry(plan: Plan, entry: Measure) -> Dataset | None:
     return dataclasses.replace(dataset, name=entry.name or dataset.name)
 
 
-def run_folds(plan: Plan, train: Callable[[Plan], None], *, say: Say) -> Report:
+def run_folds(plan: RunPlan, train: Callable[[RunPlan], None], *, say: Say) -> Report:
     """Train and measure every fold; their checkpoints lie in the plan's ``trainer/`` folder.
 
     Where a checkpoint already lies in the plan's folder, the pooled figures go into its card as those of the recipe.

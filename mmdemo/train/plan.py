@@ -23,16 +23,16 @@ from mmdemo.core.words import nearest_name
 from mmdemo.core.writing import json_text
 from mmdemo.data.examples import Dataset
 from mmdemo.data.features import file_hashes
-from mmdemo.data.prepare import Bases
-from mmdemo.models import checkpoint, hub, registry
-from mmdemo.train import public
+from mmdemo.data.prepare import Encoders
+from mmdemo.models import checkpoint, fetch, registry
+from mmdemo.train import hub
 from mmdemo.train.folder import CONFIG, LEARNED, PLAN, read_learned, write_json
-from mmdemo.train.request import whole
+from mmdemo.train.request import absolute_path
 from mmdemo.train.settings import RunConfig, write_config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class RunPlan:
     """What a person asked for; see ``python -m mmdemo train --help``.
 
     Attributes:
@@ -65,17 +65,17 @@ def default_config(task: str) -> Path:
 
 def base_here(name: str) -> Path | None:
     """The folder of a base on this machine: a checkpoint under checkpoints/, a folder, or a hub id; nobody is asked."""
-    from mmdemo.models.public import fetching
+    from mmdemo.models.hub import download
 
     for place in (checkpoints_root() / name, typed_path(name)):  # in the order in which --model looks
         if place.is_dir():
             return place
-    return fetching.on_disk(name)
+    return download.on_disk(name)
 
 
 def config_of(task: str, base: Path | None) -> Path:
     """The configuration of a run that is given none: what it builds on decides."""
-    return public.default_config(task) if public.is_public_base(base) else default_config(task)
+    return hub.default_config(task) if hub.is_hub_base(base) else default_config(task)
 
 
 def find_base(name: str) -> Path:
@@ -84,7 +84,7 @@ def find_base(name: str) -> Path:
     Raises:
         MmdemoError: It is none of these.
     """
-    found = base_here(name) or hub.fetch(name)
+    found = base_here(name) or fetch.fetch(name)
     if found is None:
         near = nearest_name(name, [card.id for card in registry.list_models()])
         raise MmdemoError(f"There is no base {name!r}", "", f"Did you mean {near}" if near else "")
@@ -112,7 +112,7 @@ def check_out(out: Path, data: Sequence[Path]) -> None:
         )
 
 
-def same_task(plan: Plan) -> Path | None:
+def same_task(plan: RunPlan) -> Path | None:
     """The checkpoint of the same task that a run starts from, if it starts from one."""
     place = plan.base
     if place is None:
@@ -127,7 +127,7 @@ def same_task(plan: Plan) -> Path | None:
     return place if task == plan.task else None
 
 
-def as_base(plan: Plan, overrides: Sequence[str]) -> Plan:
+def as_base(plan: RunPlan, overrides: Sequence[str]) -> RunPlan:
     """The plan with a network as its base has it, but for what ``overrides`` (``net.key=value``) say.
 
     The default configuration describes the shipped checkpoint, and somebody's own may be of another shape.
@@ -137,7 +137,7 @@ def as_base(plan: Plan, overrides: Sequence[str]) -> Plan:
         return plan
     said = {override.partition("=")[0].strip() for override in overrides}
     net = {name: value for name, value in plan.config.net.items() if f"net.{name}" in said}
-    config = public.as_before(replace(plan.config, net=net), same, said)
+    config = hub.as_before(replace(plan.config, net=net), same, said)
     return replace(plan, config=config)
 
 
@@ -147,10 +147,11 @@ MAY_CHANGE = frozenset({"learning_rate", "epochs", "save_steps", "keep", "patien
 """Settings of ``[train]`` that a resumed run may have otherwise; all others belong to its state."""
 
 
-def write_plan(plan: Plan, folder: Path, *, data_hash: str, base_hash: str, precision: str) -> None:
+def write_plan(plan: RunPlan, folder: Path, *, data_hash: str, base_hash: str, precision: str) -> None:
     """What the figures depend on: the effective configuration, command, seed, data, code, libraries."""
     (folder / CONFIG).write_text(
-        write_config(replace(plan.config, base=whole(plan.base_name) if plan.base_name else "")), encoding="utf-8"
+        write_config(replace(plan.config, base=absolute_path(plan.base_name) if plan.base_name else "")),
+        encoding="utf-8",
     )
     write_json(
         {
@@ -173,11 +174,11 @@ def write_plan(plan: Plan, folder: Path, *, data_hash: str, base_hash: str, prec
     )
 
 
-def _base_name(plan: Plan) -> str | None:
+def _base_name(plan: RunPlan) -> str | None:
     """The base without anybody's folders: a hub id, or the name of a folder."""
     if plan.base is None:
         return None
-    on_hub = hub.HUB_ID.match(plan.base_name) and not Path(plan.base_name).exists()
+    on_hub = fetch.HUB_ID.match(plan.base_name) and not Path(plan.base_name).exists()
     return plan.base_name if on_hub else plan.base.name
 
 
@@ -211,7 +212,7 @@ def contents_of(dataset: Dataset) -> list[str]:
     return list(dict.fromkeys(file_hashes(files).values()))
 
 
-def _replaces(plan: Plan, folder: Path) -> str | None:
+def _replaces(plan: RunPlan, folder: Path) -> str | None:
     """Hash of the checkpoint that lay there when the run was started."""
     if plan.resume:
         return read_replaced(folder)
@@ -224,7 +225,7 @@ def read_replaced(folder: Path) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def check_resumed(plan: Plan, folder: Path, *, data_hash: str, base_hash: str, precision: str) -> list[str]:
+def check_resumed(plan: RunPlan, folder: Path, *, data_hash: str, base_hash: str, precision: str) -> list[str]:
     """What has changed since the run was started, in words, where that does no harm.
 
     Raises:
@@ -275,7 +276,7 @@ def check_resumed(plan: Plan, folder: Path, *, data_hash: str, base_hash: str, p
     return said
 
 
-def hash_of_bases(bases: Bases, same: Path | None) -> str:
+def hash_of_bases(bases: Encoders, same: Path | None) -> str:
     """Hex SHA-1 of all weights and labels that a run builds on."""
     digest = hashlib.sha1(usedforsecurity=False)
     for part in (bases.vision, bases.text):
@@ -353,7 +354,7 @@ def command_line(
             return f'"$MMDEMO_DATA/{rest}"' if shlex.quote(rest) != rest else f"$MMDEMO_DATA/{rest}"
         if path.resolve().is_relative_to(ROOT.resolve()):
             return shlex.quote(path.resolve().relative_to(ROOT.resolve()).as_posix())
-        if not path.exists() and hub.HUB_ID.match(str(path)):
+        if not path.exists() and fetch.HUB_ID.match(str(path)):
             return shlex.quote(str(path))
         return shlex.quote(path.name)  # a person's own folders are nobody else's business
 

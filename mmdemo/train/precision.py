@@ -38,7 +38,7 @@ def pick_precision(wanted: str, device: str) -> str:
 
 
 @contextlib.contextmanager
-def still(net: nn.Module) -> Iterator[None]:
+def eval_mode(net: nn.Module) -> Iterator[None]:
     """In evaluation mode, and torch's generator left as it was: looking at a network does not change its training."""
     was, chance = net.training, torch.get_rng_state()
     net.eval()
@@ -61,7 +61,7 @@ def run_outputs(
     """The network's outputs for all rows, in order, in evaluation mode; leaves torch's generator as it was."""
     found: list[NDArray[np.float32]] = []
     cast = DTYPES.get(precision)
-    with still(net), torch.inference_mode():
+    with eval_mode(net), torch.inference_mode():
         while len(found) < len(rows):
             batch = task.collate(rows[len(found) : len(found) + batch_size])  # in full: libraries' processors need that
             try:

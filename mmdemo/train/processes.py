@@ -11,7 +11,7 @@ import torch
 from torch import distributed
 
 
-def count() -> int:
+def world_size() -> int:
     """Processes that train together; torchrun says how many."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
@@ -21,9 +21,9 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
-def take_card() -> None:
+def set_device() -> None:
     """Each process of a machine works on a card of its own; torchrun says which number it has there."""
-    if count() > 1 and torch.cuda.is_available():
+    if world_size() > 1 and torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
 
 
@@ -32,14 +32,14 @@ def is_main() -> bool:
     return rank() == 0
 
 
-def any_of(flag: bool) -> bool:
+def all_reduce_any(flag: bool) -> bool:
     """Whether the flag is up in any process: what one decides, all do."""
-    return bool(most_of(int(flag)))
+    return bool(all_reduce_max(int(flag)))
 
 
-def most_of(number: int) -> int:
+def all_reduce_max(number: int) -> int:
     """The largest of the numbers that the processes have."""
-    if count() == 1 or not distributed.is_initialized():
+    if world_size() == 1 or not distributed.is_initialized():
         return number
     device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
     found = torch.tensor(number, device=device)
@@ -47,13 +47,13 @@ def most_of(number: int) -> int:
     return int(found.item())
 
 
-def wait() -> None:
+def barrier() -> None:
     """Until all have come here."""
-    if count() > 1 and distributed.is_initialized():
+    if world_size() > 1 and distributed.is_initialized():
         distributed.barrier()
 
 
-def part() -> None:
+def destroy_group() -> None:
     """Leave the group of processes that trained together."""
     if distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
@@ -65,7 +65,7 @@ def own_group() -> None:
     A shell does the same for each command; where this was started by something else, and a terminal is attached, the
     terminal's Ctrl-C is taken along and given back at the end. Under torchrun the group stays that of its workers.
     """
-    if not hasattr(os, "setpgid") or count() > 1 or os.getpgrp() == os.getpid():
+    if not hasattr(os, "setpgid") or world_size() > 1 or os.getpgrp() == os.getpid():
         return
     before = os.getpgrp()
     try:

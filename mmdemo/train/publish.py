@@ -16,25 +16,25 @@ from mmdemo.core.memory import trim
 from mmdemo.core.types import TASKS as SERVED
 from mmdemo.core.types import Metric
 from mmdemo.core.writing import json_text
-from mmdemo.data.prepare import Bases, Prepared
+from mmdemo.data.prepare import Encoders, TrainingData
 from mmdemo.data.teacher import credit
 from mmdemo.evaluate.card import render_card
-from mmdemo.models import checkpoint, parts, probe, registry
+from mmdemo.models import checkpoint, encoders, probe, registry
+from mmdemo.models.families.adapter import is_adapter, local_note, open_adapter, with_base
+from mmdemo.models.families.base import HubModel, RuntimeConfig
+from mmdemo.models.families.precision import default_precision
 from mmdemo.models.loading import read
-from mmdemo.models.public.adapter import is_adapter, local_note, open_adapter, with_base
-from mmdemo.models.public.base import How, PublicModel
-from mmdemo.models.public.precision import default_precision
 from mmdemo.models.ready import ReadyModel
 from mmdemo.tasks.base import Task
-from mmdemo.train.plan import Plan, default_config, read_replaced, same_task
-from mmdemo.train.precision import run_outputs, still
+from mmdemo.train.plan import RunPlan, default_config, read_replaced, same_task
+from mmdemo.train.precision import eval_mode, run_outputs
 from mmdemo.train.record import Record
 
 FEWEST = 30
 """Validation rows below which a run that started from a calibrated checkpoint keeps that calibration."""
 
 
-def card_text(plan: Plan, prepared: Prepared) -> CardText:
+def card_text(plan: RunPlan, prepared: TrainingData) -> CardText:
     """What the card says: the configuration's words for a shipped checkpoint, plain facts for anybody's own."""
     card = _own_card(plan, prepared)
     if plan.teacher is None or not plan.config.train.teacher_share:
@@ -42,7 +42,7 @@ def card_text(plan: Plan, prepared: Prepared) -> CardText:
     return dataclasses.replace(card, bases=(*card.bases, credit(plan.teacher, plan.task)))
 
 
-def _own_card(plan: Plan, prepared: Prepared) -> CardText:
+def _own_card(plan: RunPlan, prepared: TrainingData) -> CardText:
     own = plan.config_file.resolve().parent != default_config(plan.task).parent.resolve()
     own = own and plan.config.card != CardText()  # settings that were saved in the page say nothing of the model
     if own and prepared.task is not None:  # whoever writes a card of one's own need not know the base's hash
@@ -66,7 +66,7 @@ def _own_card(plan: Plan, prepared: Prepared) -> CardText:
     )
 
 
-def calibrated(plan: Plan, task: Task[Any, Any], prepared: Prepared, net: nn.Module) -> CheckpointConfig:
+def calibrated(plan: RunPlan, task: Task[Any, Any], prepared: TrainingData, net: nn.Module) -> CheckpointConfig:
     """The checkpoint's configuration with card text, and calibration from the validation rows.
 
     Where they say nothing of it, or are fewer than :data:`FEWEST`, the calibration of the checkpoint that the run
@@ -87,19 +87,19 @@ def calibrated(plan: Plan, task: Task[Any, Any], prepared: Prepared, net: nn.Mod
         batch_size=plan.config.train.batch_size,
         device=torch.device(plan.device),
     )
-    with still(net):
+    with eval_mode(net):
         found = task.calibrate(net, outputs, prepared.validation)
     return config if found == Calibration() else dataclasses.replace(config, calibration=found)
 
 
 def write(
-    plan: Plan,
+    plan: RunPlan,
     task: Task[Any, Any],
     config: CheckpointConfig,
     net: nn.Module,
     *,
-    prepared: Prepared,
-    bases: Bases,
+    prepared: TrainingData,
+    bases: Encoders,
     aside: Path | None = None,
     notes: Sequence[str] = (),
 ) -> None:
@@ -113,7 +113,7 @@ def write(
     for name, (text, card) in prepared.beside.items():
         beside = plan.out.with_name(name)
         if not beside.exists():
-            parts.save_text(text, beside, card, int8=True)
+            encoders.save_text(text, beside, card, int8=True)
             finish(beside, (), "", ())
     if prepared.ships is not None:
         config = dataclasses.replace(prepared.ships, card=config.card)
@@ -127,7 +127,7 @@ def write(
     def complete(folder: Path) -> None:
         if plan.task in SERVED:
             ready = ready_again(folder, plan.device)
-            exact = not isinstance(ready, PublicModel) or ready.how.precision == "fp32"
+            exact = not isinstance(ready, HubModel) or ready.how.precision == "fp32"
             text = probe.record(ready, tolerance=probe.TOLERANCE if exact else probe.ROUNDED)
             (folder / probe.FILE).write_text(text, encoding="utf-8")
         finish(folder, (), plan.command, notes, name=plan.out.name)
@@ -145,11 +145,11 @@ def ready_again(folder: Path, device: str) -> ReadyModel:
         return read(folder, device=device)
     trim()  # the trained network's memory, of which it needs as much again
     card = with_base(registry.read_card(folder), folder, config)
-    how = How(device=device, precision=default_precision(device, card.parameters))
+    how = RuntimeConfig(device=device, precision=default_precision(device, card.parameters))
     return open_adapter(folder, registry.read_card(folder), config, device=device, how=how)
 
 
-def replaced(plan: Plan, record: Record) -> Path | None:
+def replaced(plan: RunPlan, record: Record) -> Path | None:
     """Where the checkpoint goes that lay in the run's folder when it was started; None where there was none."""
     if (plan.out / checkpoint.WEIGHTS).exists() and checkpoint.weights_hash(plan.out) == read_replaced(record.folder):
         return next(iter(reversed(record.earlier())), None)

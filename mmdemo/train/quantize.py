@@ -21,15 +21,15 @@ from mmdemo.core.settings import ROOT, data_root
 from mmdemo.core.types import TASKS as SERVED
 from mmdemo.core.types import Json
 from mmdemo.core.writing import json_text
+from mmdemo.data.grouping import fold_split
 from mmdemo.data.read import Dataset, read_examples
-from mmdemo.data.split import fold_split
 from mmdemo.evaluate.compare import Comparison, compare
-from mmdemo.models import checkpoint, hub, probe, registry
+from mmdemo.models import checkpoint, fetch, probe, registry
+from mmdemo.models.families.detect import is_hub_model
 from mmdemo.models.folder import read_header
 from mmdemo.models.loading import load, pick_device, read
-from mmdemo.models.public.layout import is_public
 from mmdemo.models.weights import read_tensors, verify
-from mmdemo.train.cost import Cost, cost_of
+from mmdemo.train.cost import WeightCost, cost_of
 from mmdemo.train.plan import default_config
 from mmdemo.train.publish import finish
 from mmdemo.train.request import out_folder
@@ -57,7 +57,7 @@ class Quantized:
     source: str
     folder: Path
     task: str
-    cost: Cost
+    cost: WeightCost
     measured: tuple[Comparison, ...]
 
     def to_json(self) -> Json:
@@ -91,7 +91,7 @@ def quantize(
         MmdemoError: The source is in int8 already or cannot be loaded, the target is something else, or the disk is
             full. Nothing but the target is ever changed, and that only when all is done.
     """
-    if is_public(source):
+    if is_hub_model(source):
         raise _made_by_others(source)
     config = checkpoint.read_config(source)
     refuse(source, out, config, data)
@@ -200,7 +200,9 @@ def _write(source: Path, fresh: Path, config: CheckpointConfig) -> None:
             shutil.copytree(there, fresh / "parts" / part.name, ignore=shutil.ignore_patterns("trainer"))
 
 
-def _settle(source: Path, fresh: Path, out: Path, *, cost: Cost, measured: Sequence[Comparison], command: str) -> None:
+def _settle(
+    source: Path, fresh: Path, out: Path, *, cost: WeightCost, measured: Sequence[Comparison], command: str
+) -> None:
     """Put the finished folder in its place, and its card into it."""
     earlier = out.with_name(out.name + ".old")
     shutil.rmtree(earlier, ignore_errors=True)
@@ -258,7 +260,7 @@ def _measured(
     return tuple(found)
 
 
-def notes(name: str, config: CheckpointConfig, cost: Cost, measured: Sequence[Comparison]) -> list[str]:
+def notes(name: str, config: CheckpointConfig, cost: WeightCost, measured: Sequence[Comparison]) -> list[str]:
     """What the card says of the cost, one sentence each."""
     said = [*cost.sentences(name, config.task)]
     said += [compared(name, comparison) for comparison in measured]
@@ -319,7 +321,7 @@ def main(
 ) -> int:
     """The command ``quantize``; returns the exit code."""
     keep_freed_memory()
-    fetched = hub.fetch(model)
+    fetched = fetch.fetch(model)
     source = registry.find_any(str(fetched) if fetched else model)
 
     def say(text: str) -> None:

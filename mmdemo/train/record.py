@@ -70,10 +70,10 @@ __all__ = [
     "NOT_FIGURES",
     "STATES",
     "Event",
-    "Progress",
     "Record",
+    "RunObserver",
     "Say",
-    "Watch",
+    "TrainProgress",
     "best_epochs",
     "read_events",
     "read_status",
@@ -90,7 +90,7 @@ _PLACE = ("step", "steps", "epoch", "loss", "figures")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class TrainProgress:
     """Where a training is.
 
     Attributes:
@@ -107,13 +107,13 @@ class Progress:
     seconds_left: float = 0.0
 
 
-class Watch:
+class RunObserver:
     """How a run speaks; this one prints nothing. ``say`` takes a line, ``step`` is called after every step."""
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """A sentence for people."""
 
-    def step(self, progress: Progress) -> None:
+    def step(self, progress: TrainProgress) -> None:
         """A step was made."""
 
     def close(self) -> None:
@@ -130,9 +130,9 @@ class Record:
 
     metric = ""
 
-    def __init__(self, folder: Path, watch: Watch) -> None:
+    def __init__(self, folder: Path, watch: RunObserver) -> None:
         self.writes = processes.is_main()
-        self.folder, self.watch = folder, watch if self.writes else Watch()
+        self.folder, self.watch = folder, watch if self.writes else RunObserver()
         self.before = ""
         self._lock = FileLock(folder / "lock")
         self._told = 0.0
@@ -174,10 +174,10 @@ class Record:
 
     # ---------------------------------------------------------------- speaking
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Say it and write it down."""
         if self.writes:
-            self.watch.say(text)
+            self.watch.log(text)
             self.note(text)
 
     def note(self, text: str) -> None:
@@ -202,7 +202,7 @@ class Record:
         """Whether somebody has asked for the run to end after this step."""
         return self.writes and self._stop.exists()
 
-    def progress(self, progress: Progress) -> None:
+    def progress(self, progress: TrainProgress) -> None:
         """A step was made; the status follows at the first step, and once a second."""
         if not self.writes:
             return
@@ -287,12 +287,12 @@ class Record:
                 if (self.folder / name).exists():
                     (self.folder / name).rename(place / name)
             if saved is not None and interrupted:
-                self.say(
+                self.log(
                     f"an interrupted run lay in this folder, at step {step_of(saved)}: it is in {place} now "
                     "(--resume would have gone on with it)"
                 )
             else:
-                self.say(f"{self.folder.parent.name} is there already: once this run is done, it lies in {place}")
+                self.log(f"{self.folder.parent.name} is there already: once this run is done, it lies in {place}")
         for name in (EVENTS, CURVE, LOG) if watched else (EVENTS, CURVE, LOG, REQUEST, OUTPUT):
             (self.folder / name).unlink(missing_ok=True)
         for name in (BEST, STATES, BOARD):

@@ -17,7 +17,7 @@ def out_folder(name: str) -> Path:
     return path if len(path.parts) > 1 or path.is_absolute() else checkpoints_root() / name
 
 
-def whole(path: Path | str) -> str:
+def absolute_path(path: Path | str) -> str:
     """A path that means the same from whatever folder; a name under checkpoints/ and a hub id stay as they are."""
     there = Path(path).expanduser()
     return str(there.absolute()) if there.exists() else str(path)
@@ -43,7 +43,7 @@ def words_of(
         words += ["--data", str(folder.absolute())]
     words += ["--out", str(out_folder(out).absolute())]
     for name, path in (("--config", config), ("--base", base), ("--teacher", teacher), ("--folds", folds)):
-        words += [name, whole(path)] if path is not None else []
+        words += [name, absolute_path(path)] if path is not None else []
     for override in overrides:
         words += ["--set", override]
     words += ["--fold", str(fold)] if fold is not None else []

@@ -20,25 +20,25 @@ from mmdemo.core.types import TASKS as SERVED
 from mmdemo.core.words import nearest_name
 from mmdemo.core.writing import json_text
 from mmdemo.data.examples import Dataset
-from mmdemo.data.prepare import PREPARE, Bases, Prepared, Sources, prepare_public
-from mmdemo.data.sources import make_sources
-from mmdemo.data.start import load_bases
-from mmdemo.data.teacher import teach
+from mmdemo.data.prepare import PREPARE, DatasetSplits, Encoders, TrainingData, prepare_hub
+from mmdemo.data.sources import make_dataset_splits
+from mmdemo.data.start import load_encoders
+from mmdemo.data.teacher import teacher_outputs
 from mmdemo.evaluate.report import Report
 from mmdemo.models import checkpoint, registry
 from mmdemo.models.loading import pick_device
 from mmdemo.tasks import TASKS
 from mmdemo.tasks.base import Task
-from mmdemo.tasks.public.base import Adapted
+from mmdemo.tasks.hub.base import TrainableParts
 from mmdemo.tasks.tune import Tune, freeze
-from mmdemo.tasks.tuned import with_trunk
-from mmdemo.train import processes, public
+from mmdemo.tasks.tuned_trunk import with_trunk
+from mmdemo.train import hub, processes
 from mmdemo.train.curves import draw
 from mmdemo.train.folder import STOP
 from mmdemo.train.lora import add_lora, merge_lora
 from mmdemo.train.measure import measure, run_folds
 from mmdemo.train.plan import (
-    Plan,
+    RunPlan,
     as_base,
     check_out,
     check_resumed,
@@ -54,7 +54,7 @@ from mmdemo.train.plan import (
 )
 from mmdemo.train.precision import pick_precision
 from mmdemo.train.publish import calibrated, replaced, write
-from mmdemo.train.record import Record, Say, Watch
+from mmdemo.train.record import Record, RunObserver, Say
 from mmdemo.train.request import out_folder, words_of, write_request
 from mmdemo.train.settings import read_config
 from mmdemo.train.trainer import Interrupted, check_batches, fit, take_best
@@ -74,13 +74,13 @@ class Ready:
 
     task: Task[Any, Any]
     net: nn.Module
-    prepared: Prepared
-    bases: Bases
-    sources: Sources
+    prepared: TrainingData
+    bases: Encoders
+    sources: DatasetSplits
     held: Dataset
 
 
-def train(plan: Plan, *, watch: Watch, then: Callable[[Dataset, Say], None] | None = None) -> Dataset:
+def train(plan: RunPlan, *, watch: RunObserver, then: Callable[[Dataset, Say], None] | None = None) -> Dataset:
     """Run a plan to its end; returns what its checkpoint may be measured on.
 
     What it does meanwhile lies in ``trainer/`` below that folder (see train.record) from the first moment.
@@ -93,7 +93,7 @@ def train(plan: Plan, *, watch: Watch, then: Callable[[Dataset, Say], None] | No
             epoch so far has been published.
         MmdemoError: Whatever people can do something about.
     """
-    if not public.is_public_base(plan.base):  # its task is known once its kind is
+    if not hub.is_hub_base(plan.base):  # its task is known once its kind is
         check_batches(TASKS[plan.task], plan.config.train)
     check_out(plan.out, plan.data)
     if processes.is_main():
@@ -104,7 +104,7 @@ def train(plan: Plan, *, watch: Watch, then: Callable[[Dataset, Say], None] | No
             try:
                 held = _train(plan, record)
                 if then is not None and processes.is_main():
-                    then(held, record.say)
+                    then(held, record.log)
             finally:
                 draw(record)
         return held
@@ -112,14 +112,14 @@ def train(plan: Plan, *, watch: Watch, then: Callable[[Dataset, Say], None] | No
         record.close()
 
 
-def _train(plan: Plan, record: Record) -> Dataset:
+def _train(plan: RunPlan, record: Record) -> Dataset:
     started = time.monotonic()
     record.status("preparing")
-    ready = prepare(plan, record=record, say=record.say)
+    ready = prepare(plan, record=record, say=record.log)
     learn, choose = len(ready.prepared.train), len(ready.prepared.validation)
     kind = "clips" if plan.task in {"sentiment", "speech"} else "pictures"
     kind = kind if ready.bases.public is None else "rows"
-    record.say(f"{learn} {kind} to learn from, {choose} to choose by")
+    record.log(f"{learn} {kind} to learn from, {choose} to choose by")
     try:
         fit(
             ready.task,
@@ -137,37 +137,37 @@ def _train(plan: Plan, record: Record) -> Dataset:
         raise
     if processes.is_main():
         _publish(plan, ready, record)
-        record.say(f"{plan.out} written after {(time.monotonic() - started) / 60:.1f} min")
+        record.log(f"{plan.out} written after {(time.monotonic() - started) / 60:.1f} min")
     return ready.held
 
 
-def _publish(plan: Plan, ready: Ready, record: Record, notes: Sequence[str] = ()) -> None:
+def _publish(plan: RunPlan, ready: Ready, record: Record, notes: Sequence[str] = ()) -> None:
     record.status("finishing")
-    if not isinstance(ready.net, Adapted):  # whose matrices are shipped as they are
+    if not isinstance(ready.net, TrainableParts):  # whose matrices are shipped as they are
         merge_lora(ready.net)
-    ready.task.conclude(ready.net, ready.prepared.train)
+    ready.task.finalize(ready.net, ready.prepared.train)
     config = calibrated(plan, ready.task, ready.prepared, ready.net)
     aside = replaced(plan, record)
     write(plan, ready.task, config, ready.net, prepared=ready.prepared, bases=ready.bases, aside=aside, notes=notes)
 
 
-def _publish_best(plan: Plan, ready: Ready, record: Record, *, stopped: int) -> None:
+def _publish_best(plan: RunPlan, ready: Ready, record: Record, *, stopped: int) -> None:
     """What a run has learned until somebody stopped it, as a checkpoint; its state stays, to go on from."""
     same = same_task(plan)
     if same is not None and same.resolve() == plan.out.resolve():
         # the run could not go on once it had replaced what it builds on
-        record.say(f"nothing is published: {plan.out.name} is what this run builds on")
+        record.log(f"nothing is published: {plan.out.name} is what this run builds on")
         return
     try:
         best = take_best(ready.task, ready.net, ready.prepared.validation, settings=plan.config.train, record=record)
     except MmdemoError as error:
-        record.say(f"nothing is published: {error.why}")
+        record.log(f"nothing is published: {error.why}")
         return
     _publish(plan, ready, record, [f"stopped after step {stopped}; this is the best epoch until then (step {best})"])
-    record.say(f"{plan.out} holds the best epoch so far (step {best}); --resume goes on from step {stopped}")
+    record.log(f"{plan.out} holds the best epoch so far (step {best}); --resume goes on from step {stopped}")
 
 
-def prepare(plan: Plan, *, say: Say, record: Record | None = None) -> Ready:
+def prepare(plan: RunPlan, *, say: Say, record: Record | None = None) -> Ready:
     """Read the data, make its features and build the network.
 
     Args:
@@ -183,7 +183,7 @@ def prepare(plan: Plan, *, say: Say, record: Record | None = None) -> Ready:
             "Set train.epochs to 0, or data.cross_fit to false",
         )
     torch.manual_seed(settings.seed)
-    bases = load_bases(
+    bases = load_encoders(
         plan.task,
         plan.base,
         same_task(plan),
@@ -195,7 +195,7 @@ def prepare(plan: Plan, *, say: Say, record: Record | None = None) -> Ready:
     if bases.public is not None:
         _check_public(plan)
     steps = _steps(say)
-    sources, held = make_sources(
+    sources, held = make_dataset_splits(
         plan.task,
         plan.data,
         options=plan.config.data,
@@ -226,14 +226,14 @@ def prepare(plan: Plan, *, say: Say, record: Record | None = None) -> Ready:
             say(change)
     for note in dict.fromkeys((*sources.train.notes, *sources.validation.notes)):
         say(note)
-    make_rows = PREPARE[plan.task] if bases.public is None else prepare_public
+    make_rows = PREPARE[plan.task] if bases.public is None else prepare_hub
     prepared = make_rows(sources, bases, plan.config.net, steps)
     prepared = replace(prepared, data=sources.train.name)
     if not prepared.train:
         raise MmdemoError("There is nothing to learn from", f"{sources.train.name} gave no usable rows")
     _check_parts(plan, prepared)
     if plan.teacher is not None:
-        prepared = teach(
+        prepared = teacher_outputs(
             plan.task,
             prepared,
             plan.teacher,
@@ -245,12 +245,12 @@ def prepare(plan: Plan, *, say: Say, record: Record | None = None) -> Ready:
         )
     torch.manual_seed(settings.seed)  # what was drawn until here depends on which parts were loaded already
     if bases.public is not None:
-        prepared = public.described(prepared, settings)
-        task, tuned = public.network(prepared, bases, settings)
+        prepared = hub.described(prepared, settings)
+        task, tuned = hub.network(prepared, bases, settings)
         check_batches(task, settings, rows=len(prepared.train))
         return Ready(task=task, net=tuned, prepared=prepared, bases=bases, sources=sources, held=held)
     net = _network(plan, prepared, bases)
-    task.warm_up(net, prepared.train)
+    task.fit_init(net, prepared.train)
     task, net = with_trunk(task, net, sources.tune, None if bases.vision is None else bases.vision.trunk)
     if sources.tune.kind == "lora":
         add_lora(task, net, rank=settings.lora_rank, alpha=settings.lora_alpha)
@@ -259,21 +259,21 @@ def prepare(plan: Plan, *, say: Say, record: Record | None = None) -> Ready:
     return Ready(task=task, net=net, prepared=prepared, bases=bases, sources=sources, held=held)
 
 
-def _known_labels(plan: Plan, bases: Bases) -> Sequence[str]:
+def _known_labels(plan: RunPlan, bases: Encoders) -> Sequence[str]:
     """Labels that need not be in the training part."""
     if bases.public is not None:
         return bases.public.model.config.labels
     return bases.same.labels if bases.same is not None and TASKS[plan.task].label_rows else ()
 
 
-def _check_public(plan: Plan) -> None:
+def _check_public(plan: RunPlan) -> None:
     """Raises MmdemoError for what public models cannot be taught by."""
     if plan.teacher is not None:
         raise MmdemoError("A public model cannot be taught by --teacher", "teachers speak to networks of ours alone")
-    public.check_rewards(plan.config)
+    hub.check_rewards(plan.config)
 
 
-def _check_parts(plan: Plan, prepared: Prepared) -> None:
+def _check_parts(plan: RunPlan, prepared: TrainingData) -> None:
     """Raises MmdemoError where the finished checkpoint would not find what it refers to: now, and not after hours."""
     for part in () if prepared.ships is not None else prepared.config.parts.values():
         place = registry.part_folder(plan.out, part.name)
@@ -285,7 +285,7 @@ def _check_parts(plan: Plan, prepared: Prepared) -> None:
             )
 
 
-def _network(plan: Plan, prepared: Prepared, bases: Bases) -> nn.Module:
+def _network(plan: RunPlan, prepared: TrainingData, bases: Encoders) -> nn.Module:
     """The network that the configuration describes, filled from its base."""
     config: CheckpointConfig = prepared.config
     try:
@@ -306,7 +306,7 @@ def _network(plan: Plan, prepared: Prepared, bases: Bases) -> nn.Module:
     return net
 
 
-def _start(plan: Plan, net: nn.Module, config: CheckpointConfig, bases: Bases) -> None:
+def _start(plan: RunPlan, net: nn.Module, config: CheckpointConfig, bases: Encoders) -> None:
     """Fill the network from what it builds on.
 
     Raises:
@@ -393,7 +393,7 @@ def main(
     allow_leaks: bool = False,
     device: str = "auto",
     json_out: bool = False,
-    watch: Watch | None = None,
+    watch: RunObserver | None = None,
 ) -> int:
     """The command ``train``; returns the exit code."""
     if task not in TASKS:
@@ -402,13 +402,13 @@ def main(
             f"There is no task {task!r}", f"there are {', '.join(TASKS)}", f"Did you mean {near}" if near else ""
         )
     keep_freed_memory()
-    processes.take_card()
-    watch = watch or Watch()
+    processes.set_device()
+    watch = watch or RunObserver()
     given = read_config(config, overrides) if config else None
     base = base or (given.base if given else "") or None
     place = find_base(base) if base else None
     file = config or config_of(task, place)
-    plan = Plan(
+    plan = RunPlan(
         task=task,
         data=tuple(data),
         out=out_folder(out),
@@ -456,21 +456,21 @@ def main(
         plan = as_base(plan, overrides)
     if cross_validate and teacher is not None:
         raise MmdemoError("--teacher and --cross-validate exclude each other", "the teacher may have heard every fold")
-    if cross_validate and processes.count() > 1:
-        raise MmdemoError("Folds are trained in one process", f"there are {processes.count()}")
+    if cross_validate and processes.world_size() > 1:
+        raise MmdemoError("Folds are trained in one process", f"there are {processes.world_size()}")
     try:
         return _cross_validated(plan, watch, json_out) if cross_validate else _trained(plan, watch, json_out)
     except Interrupted as error:
-        watch.say(f"Stopped after step {error.step}. The same command with --resume goes on from there.")
+        watch.log(f"Stopped after step {error.step}. The same command with --resume goes on from there.")
         return 128 + error.signal if error.signal else 0
     except KeyboardInterrupt:
-        watch.say("Stopped. The same command with --resume goes on from the last saved state.")
+        watch.log("Stopped. The same command with --resume goes on from the last saved state.")
         return 128 + signal.SIGINT
     finally:
-        processes.part()
+        processes.destroy_group()
 
 
-def _trained(plan: Plan, watch: Watch, json_out: bool) -> int:
+def _trained(plan: RunPlan, watch: RunObserver, json_out: bool) -> int:
     reports: list[Report] = []
 
     def then(held: Dataset, say: Say) -> None:
@@ -484,11 +484,11 @@ def _trained(plan: Plan, watch: Watch, json_out: bool) -> int:
     return 0
 
 
-def _cross_validated(plan: Plan, watch: Watch, json_out: bool) -> int:
-    def one(fold: Plan) -> None:
+def _cross_validated(plan: RunPlan, watch: RunObserver, json_out: bool) -> int:
+    def one(fold: RunPlan) -> None:
         train(fold, watch=watch)
 
-    report = run_folds(plan, one, say=watch.say)
+    report = run_folds(plan, one, say=watch.log)
     figures = "\n".join(f"{m.name} {m.value:.3f} ({m.low:.3f} to {m.high:.3f})" for m in report.to_metrics())
     print(json_text(report.to_json()) if json_out else f"{report.data}, n = {report.n}\n{figures}")  # noqa: T201
     return 0

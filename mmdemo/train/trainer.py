@@ -21,11 +21,11 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import object_or_empty
 from mmdemo.tasks.base import Task
 from mmdemo.train import processes, state
-from mmdemo.train.average import Average
 from mmdemo.train.batches import Batches, steps_in
 from mmdemo.train.callbacks import STOPPED, Recorder
-from mmdemo.train.loop import PARTS, Lesson, StepTrainer, TooLarge
-from mmdemo.train.precision import out_of_memory, pick_precision, run_outputs, still
+from mmdemo.train.ema import ExponentialMovingAverage
+from mmdemo.train.loop import PARTS, LossModule, StepTrainer, TooLarge
+from mmdemo.train.precision import eval_mode, out_of_memory, pick_precision, run_outputs
 from mmdemo.train.record import STATES, Record, best_epochs
 from mmdemo.train.settings import TrainSettings
 
@@ -83,7 +83,7 @@ def check_batches(task: Task[Any, Any], settings: TrainSettings, *, rows: int | 
     """
     if settings.self_critical and task.name != "caption":
         raise MmdemoError(f"train.self_critical is of no use to {task.name}", "it rewards captions", "Leave it at 0")
-    several = processes.count()
+    several = processes.world_size()
     if not task.additive and (settings.accumulate > 1 or several > 1):
         raise MmdemoError(
             f"{task.name.capitalize()} cannot be trained in parts",
@@ -135,7 +135,7 @@ def fit(
     if resume and resumed is None:
         aside = record.earlier()
         hint = f" (an interrupted run lies in {aside[-1]}; move what it holds back to go on with it)" if aside else ""
-        record.say(f"there is no state to go on from: starting at the beginning{hint}")
+        record.log(f"there is no state to go on from: starting at the beginning{hint}")
         record.cut_events(0)
         record.keep_only(set())
     with _listening(asked):
@@ -144,12 +144,12 @@ def fit(
             if resumed is not None:
                 record.cut_events(state.step_of(resumed))
                 parts = read_parts(resumed, parts)
-                record.say(f"going on from step {state.step_of(resumed)}")
+                record.log(f"going on from step {state.step_of(resumed)}")
             trainer = _make(task, net, train, settings=settings, states=states, device=device, parts=parts)
             recorder = Recorder(trainer, validation, record, metric=metric, precision=precision, asked=asked)
             trainer.add_callback(recorder)
             if resumed is not None and _is_over(trainer, recorder, resumed):
-                record.say("its training has ended already")
+                record.log("its training has ended already")
                 break
             try:
                 trainer.train(resume_from_checkpoint=str(resumed) if resumed is not None else None)
@@ -223,7 +223,7 @@ def read_parts(place: Path, otherwise: int) -> int:
 def _smaller(task: Task[Any, Any], trainer: StepTrainer, record: Record) -> int:
     """Write the state after the last step, to go on from with parts of half the size; returns their number."""
     rows = math.ceil(math.ceil(trainer.batches.rows / trainer.batches.steps) / trainer.batches.parts)
-    if rows <= 1 or not task.additive or processes.count() > 1:
+    if rows <= 1 or not task.additive or processes.world_size() > 1:
         raise MmdemoError(
             "The memory does not hold a step",
             f"{rows} rows at once are too many" if task.additive else "this task's batches cannot be taken in parts",
@@ -236,7 +236,7 @@ def _smaller(task: Task[Any, Any], trainer: StepTrainer, record: Record) -> int:
     trainer.write_state(trainer.chance)
     place = state.folder_of(Path(trainer.args.output_dir or ""), trainer.state.global_step)
     state.write_json({"parts": parts}, place / PARTS)
-    record.say(
+    record.log(
         f"out of memory after step {trainer.state.global_step}: going on with {math.ceil(rows / 2)} rows at a time "
         f"instead of {rows}, {parts} times a step"
     )
@@ -269,12 +269,12 @@ def _make(
     precision = pick_precision(settings.precision, device)
     size = settings.batch_size * settings.accumulate
     batches = Batches(
-        len(rows), size, parts=parts, processes=processes.count(), rank=processes.rank(), seed=settings.seed
+        len(rows), size, parts=parts, processes=processes.world_size(), rank=processes.rank(), seed=settings.seed
     )
     arguments = TrainingArguments(
         output_dir=str(states),
         num_train_epochs=settings.epochs,
-        per_device_train_batch_size=max(1, size // parts // processes.count()),
+        per_device_train_batch_size=max(1, size // parts // processes.world_size()),
         gradient_accumulation_steps=batches.parts,
         learning_rate=settings.learning_rate,
         lr_scheduler_type={"constant": "constant_with_warmup"}.get(settings.schedule, settings.schedule),
@@ -285,7 +285,7 @@ def _make(
         fp16=precision == "fp16",
         use_cpu=device == "cpu",
         ddp_find_unused_parameters=False,
-        ddp_backend="gloo" if device == "cpu" and processes.count() > 1 else None,
+        ddp_backend="gloo" if device == "cpu" and processes.world_size() > 1 else None,
         logging_steps=1,
         logging_nan_inf_filter=False,
         save_strategy="steps",
@@ -298,11 +298,11 @@ def _make(
     )
     arguments._n_gpu = min(1, arguments.n_gpu)
     trainer = StepTrainer(
-        lesson=Lesson(task, net, settings.how()),
+        lesson=LossModule(task, net, settings.how()),
         rows=rows,
         settings=settings,
         batches=batches,
-        average=Average(net, settings.average) if settings.average else None,
+        average=ExponentialMovingAverage(net, settings.average) if settings.average else None,
         args=arguments,
     )
     trainer.remove_callback(transformers.PrinterCallback)
@@ -322,10 +322,10 @@ def _without_steps(
     figures: dict[str, float] = {}
     if validation:
         outputs = run_outputs(task, net, validation, batch_size=settings.batch_size, device=torch.device(device))
-        with still(net):
+        with eval_mode(net):
             figures = task.score(net, outputs, validation)
     record.event(step=0, epoch=0, **figures)
-    record.say(
+    record.log(
         "train.epochs is 0, so no setting of gradient descent counts: "
         + (", ".join(f"{k} {v:.4f}" for k, v in figures.items()) or "done")
     )

@@ -31,7 +31,7 @@ KEPT_QUESTIONS = 30
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # gradio hashes it, and what it holds has no hash
-class Asked:
+class AskState:
     """What was asked about one uploaded file, oldest first."""
 
     file: str
@@ -91,7 +91,7 @@ def build(page: Page) -> None:
             )
 
     def run(
-        path: str | None, asking: str, model: str | None, device: str, history: Asked | None, request: gr.Request
+        path: str | None, asking: str, model: str | None, device: str, history: AskState | None, request: gr.Request
     ) -> Iterator[tuple[Any, ...]]:
         language = language_in(request)
         try:
@@ -110,14 +110,14 @@ def build(page: Page) -> None:
             kept = answers.ask(history.results, limit="", notes=(), language=language) if history is not None else ""
             yield notice(error, language), kept or answers.empty("ask_empty", language), gr.skip(), gr.skip()
             return
-        yield "", shown, "", Asked(path or "", results)
+        yield "", shown, "", AskState(path or "", results)
 
-    def clear(path: str | None, history: Asked | None, request: gr.Request) -> tuple[Any, ...]:
+    def clear(path: str | None, history: AskState | None, request: gr.Request) -> tuple[Any, ...]:
         if history is not None and history.file == path:  # the answer to this very picture is already there
             return gr.skip(), gr.skip(), gr.skip(), gr.skip()
         return "", answers.empty("ask_empty", language_in(request)), "", None
 
-    def explain(path: str | None, device: str, history: Asked | None, request: gr.Request) -> tuple[Any, ...]:
+    def explain(path: str | None, device: str, history: AskState | None, request: gr.Request) -> tuple[Any, ...]:
         language = language_in(request)
         if history is None or history.file != path:
             return "", answers.trouble_free(text("nothing_to_explain", language))

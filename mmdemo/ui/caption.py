@@ -29,7 +29,7 @@ from mmdemo.ui.wiring import (
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # gradio hashes it, and what it holds has no hash
-class Captioned:
+class CaptionState:
     """The caption on the page and what it was made from."""
 
     file: str
@@ -109,16 +109,16 @@ def build(page: Page) -> None:
                 return
             limit = first_limit(engine, "caption", result.model)
             shown = answers.caption(result, limit=limit, notes=picture.notes, language=language)
-            yield "", shown, "", Captioned(path or "", int(n), int(longest), result)
+            yield "", shown, "", CaptionState(path or "", int(n), int(longest), result)
         except Exception as error:
             yield notice(error, language), gr.skip(), gr.skip(), gr.skip()
 
-    def clear(path: str | None, kept: Captioned | None, request: gr.Request) -> tuple[Any, ...]:
+    def clear(path: str | None, kept: CaptionState | None, request: gr.Request) -> tuple[Any, ...]:
         if kept is not None and kept.file == path:
             return gr.skip(), gr.skip(), gr.skip(), gr.skip()
         return "", answers.empty("caption_empty", language_in(request)), "", None
 
-    def explain(path: str | None, device: str, kept: Captioned | None, request: gr.Request) -> tuple[Any, ...]:
+    def explain(path: str | None, device: str, kept: CaptionState | None, request: gr.Request) -> tuple[Any, ...]:
         language = language_in(request)
         if kept is None or kept.file != path:
             return "", answers.trouble_free(text("nothing_to_explain", language))

@@ -46,7 +46,7 @@ _EXPLAINED = 3  # leading labels that "where it looked" shows
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # gradio hashes it, and what it holds has no hash
-class Classified:
+class ClassifyState:
     """The answer on the page and what it was made from."""
 
     file: str
@@ -175,15 +175,15 @@ def build(page: Page) -> None:
         except Exception as error:
             return notice(error, language), *(gr.skip() for _ in range(5))
         hidden = gr.Dataframe(visible=False), gr.DownloadButton(visible=False)
-        return "", shown, *hidden, "", Classified(path or "", names, checked, result)
+        return "", shown, *hidden, "", ClassifyState(path or "", names, checked, result)
 
-    def clear(path: str | None, kept: Classified | None, request: gr.Request) -> tuple[Any, ...]:
+    def clear(path: str | None, kept: ClassifyState | None, request: gr.Request) -> tuple[Any, ...]:
         if kept is not None and kept.file == path:
             return tuple(gr.skip() for _ in range(6))
         hidden = gr.Dataframe(visible=False), gr.DownloadButton(visible=False)
         return "", answers.empty("classify_empty", language_in(request)), *hidden, "", None
 
-    def explain(path: str | None, device: str, kept: Classified | None, request: gr.Request) -> tuple[Any, ...]:
+    def explain(path: str | None, device: str, kept: ClassifyState | None, request: gr.Request) -> tuple[Any, ...]:
         language = language_in(request)
         if kept is None or kept.file != path:
             return "", answers.trouble_free(text("nothing_to_explain", language))
@@ -254,9 +254,9 @@ def _several(
         name = Path(path).name
         try:
             result = jobs.classify(picture_in(path), names, template=checked, model=model, engine=engine)
-            rows.append(tables.Row(name, result))
+            rows.append(tables.LabelTableRow(name, result))
         except MmdemoError as error:
-            rows.append(tables.Row(name, None, in_words(error, language)))
+            rows.append(tables.LabelTableRow(name, None, in_words(error, language)))
     seconds = answers.duration(time.perf_counter() - started, language)
     done = answers.trouble_free(text("several_done", language, n=len(rows), seconds=seconds))
     file = tables.write_csv(rows, folder)  # where gradio keeps what it serves, and deletes it in time

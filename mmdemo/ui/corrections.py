@@ -23,13 +23,13 @@ from mmdemo.ui.strings import Language, text
 from mmdemo.ui.wiring import QUICK_EVENTS, Page, language_in, notice
 
 _FIELD: Mapping[str, str] = {"ask": "answer", "classify": "label", "caption": "caption", "sentiment": "label"}
-"""What studio.taught calls the right answer of each job."""
+"""What studio.datasets calls the right answer of each job."""
 
 MOST_CHOICES = 200
 """Labels that the list offers; any other can be typed."""
 
 
-class Kept(Protocol):
+class LastAnswer(Protocol):
     """An answer on the page with the file that it is about, whatever lies in the picture box by now."""
 
     @property
@@ -43,7 +43,7 @@ def build(page: Page, task: str, answered: gr.State) -> None:
     """Lay out the accordion under an answer and wire it.
 
     Args:
-        answered: Holds a :class:`Kept`, or None while there is no answer.
+        answered: Holds a :class:`LastAnswer`, or None while there is no answer.
     """
     words = page.words
     with gr.Accordion(words("teach_correct"), open=False, elem_id=f"{task}-correct", elem_classes="mm-correct"):
@@ -67,14 +67,14 @@ def build(page: Page, task: str, answered: gr.State) -> None:
         button = gr.Button(words("teach_correct_keep"), elem_id=f"{task}-keep")
         said = gr.HTML(elem_id=f"{task}-kept")
 
-    def keep(kept: Kept | None, words_given: str | None, request: gr.Request) -> str:
+    def keep(kept: LastAnswer | None, words_given: str | None, request: gr.Request) -> str:
         language = language_in(request)
         try:
             return said_html(store(task, kept, words_given, language), language)
         except Exception as error:
             return notice(error, language)
 
-    def offer(kept: Kept | None) -> tuple[Any, str]:
+    def offer(kept: LastAnswer | None) -> tuple[Any, str]:
         return offered(task, None if kept is None else kept.last), ""
 
     given = [answered, right]
@@ -87,7 +87,7 @@ def build(page: Page, task: str, answered: gr.State) -> None:
 _SETTINGS: Mapping[str, Any] = {"concurrency_limit": 2, "show_progress": "minimal", "api_visibility": "private"}
 
 
-def store(task: str, kept: Kept | None, right: str | None, language: Language) -> tuple[str, int, str]:
+def store(task: str, kept: LastAnswer | None, right: str | None, language: Language) -> tuple[str, int, str]:
     """Put the file of an answer and what would have been right into the data set of corrections.
 
     Returns:
@@ -96,7 +96,7 @@ def store(task: str, kept: Kept | None, right: str | None, language: Language) -
     Raises:
         MmdemoError: There is no answer, nothing was said, or the file is no longer there.
     """
-    from mmdemo.studio import taught  # not part of a shared page
+    from mmdemo.studio import datasets  # not part of a shared page
 
     if kept is None:
         raise MmdemoError(text("teach_correct_no_answer", language), "", text("teach_correct_no_answer_try", language))
@@ -108,7 +108,7 @@ def store(task: str, kept: Kept | None, right: str | None, language: Language) -
     words = {_FIELD[task]: (right or "").strip()}
     if isinstance(kept.last, AskResult):
         words["question"] = kept.last.question
-    name, number = taught.correct(task, file, **words)
+    name, number = datasets.correct(task, file, **words)
     return task, number, name
 
 

@@ -206,13 +206,13 @@ def open_share_link(demo: gr.Blocks, host: str, port: int, local: str, trust: Tr
     except Exception as error:
         log.debug("no tunnel", exc_info=error)
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        say(f"No public link could be made: {reason.rstrip('.')}. The page goes on at {local}")
+        announce(f"No public link could be made: {reason.rstrip('.')}. The page goes on at {local}")
         return
     trust.tunnel_host = urlsplit(address).netloc
-    say(f"Public link for up to a week, for everybody who has it: {address.replace('http://', 'https://', 1)}")
+    announce(f"Public link for up to a week, for everybody who has it: {address.replace('http://', 'https://', 1)}")
 
 
-def say(sentence: str) -> None:
+def announce(sentence: str) -> None:
     """One line for the person at the terminal."""
     print(sentence, flush=True)  # noqa: T201
 
@@ -254,7 +254,7 @@ def _serve(options: Options, port: int, stop: Stop) -> None:
     public = bool(options.public_because)
     trust = Trust(proxies=parse_proxies(options.proxies), tunnel=options.share)
     if public:
-        say(f"Profile for others ({options.public_because}): inference only, listed models only, smaller uploads.")
+        announce(f"Profile for others ({options.public_because}): inference only, listed models only, smaller uploads.")
     engine = Engine(device=options.device, public=public, max_models=options.max_models, max_bytes=options.max_bytes)
     words = build_words(public=public)
     demo = build_page(engine, public=public, device=options.device, words=words)
@@ -298,13 +298,13 @@ def _serve(options: Options, port: int, stop: Stop) -> None:
             keep_small(demo, queue)
         local = local.rstrip("/")
         guard.describe_once(local)
-        say(f"mmdemo answers at {local} (stop it with Ctrl+C)")
+        announce(f"mmdemo answers at {local} (stop it with Ctrl+C)")
         threading.Thread(target=warm, args=(engine,), name="warm", daemon=True).start()
         if options.mcp:
             answer_assistants_in_json(demo)
-            say(f"Tools for assistants (MCP, streamable HTTP): {local}/gradio_api/mcp/")
+            announce(f"Tools for assistants (MCP, streamable HTTP): {local}/gradio_api/mcp/")
         if options.share:
-            say("Asking for a public link …")
+            announce("Asking for a public link …")
             arguments = (demo, options.host, port, local, trust)
             threading.Thread(target=open_share_link, args=arguments, name="share", daemon=True).start()
         stop.wait()

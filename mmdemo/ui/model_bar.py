@@ -12,7 +12,7 @@ import gradio as gr
 from mmdemo.core.types import TASKS
 from mmdemo.models import registry
 from mmdemo.serving.engine import Engine
-from mmdemo.serving.pool import Prepared
+from mmdemo.serving.pool import Swap
 from mmdemo.ui import answers
 from mmdemo.ui.cards import card_markdown
 from mmdemo.ui.strings import Language, text
@@ -154,7 +154,7 @@ def _look_often(engines: Engines, bar: Bar, *, device: gr.Dropdown, cards: Mappi
         request: gr.Request,
     ) -> list[Any]:
         engine, language = engines.on(on), language_in(request)
-        known = {"state": f"{on} {engine.shelf}"}
+        known = {"state": f"{on} {engine.models_state}"}
         if before.get("state") == known["state"]:
             return [gr.skip() for _ in outputs]
         columns = []
@@ -197,7 +197,7 @@ def _look(
     return (gr.Dropdown(choices=found), gr.skip(), note, card), told
 
 
-def swap_words(done: Prepared, *, before: str, language: Language) -> str:
+def swap_words(done: Swap, *, before: str, language: Language) -> str:
     """One line: memory before and after, how long it took, what left memory for it."""
     after = _megabytes(done.after)
     if not done.seconds:

@@ -28,7 +28,7 @@ from mmdemo.ui.wiring import (
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # gradio hashes it, and what it holds has no hash
-class Heard:
+class SentimentState:
     """The answer on the page and the file that it is about."""
 
     file: str
@@ -84,16 +84,16 @@ def build(page: Page) -> None:
             for result in jobs.stream_sentiment(sound, model=model, engine=engine):
                 limit = first_limit(engine, "sentiment", result.model)
                 shown = answers.sentiment(result, sound, limit=limit, notes=sound.notes, language=language)
-                yield "", shown, "", Heard(path or "", result)
+                yield "", shown, "", SentimentState(path or "", result)
         except Exception as error:
             yield notice(error, language), gr.skip(), gr.skip(), gr.skip()
 
-    def clear(path: str | None, kept: Heard | None, request: gr.Request) -> tuple[Any, ...]:
+    def clear(path: str | None, kept: SentimentState | None, request: gr.Request) -> tuple[Any, ...]:
         if kept is not None and kept.file == path:
             return gr.skip(), gr.skip(), gr.skip(), gr.skip()
         return "", answers.empty("sentiment_empty", language_in(request)), "", None
 
-    def explain(path: str | None, device: str, kept: Heard | None, request: gr.Request) -> tuple[Any, ...]:
+    def explain(path: str | None, device: str, kept: SentimentState | None, request: gr.Request) -> tuple[Any, ...]:
         language = language_in(request)
         if kept is None or kept.file != path:
             return "", answers.trouble_free(text("nothing_to_explain", language))

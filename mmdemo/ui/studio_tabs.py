@@ -8,7 +8,7 @@ import gradio as gr
 
 from mmdemo.core.types import TASKS
 from mmdemo.models.registry import default_model
-from mmdemo.ui import public_models
+from mmdemo.ui import hub_models
 from mmdemo.ui.compare import tab as compare
 from mmdemo.ui.runs import tab as runs
 from mmdemo.ui.runs.watch import SECONDS, Studio, read_runs, switch
@@ -30,7 +30,7 @@ def build_frame(demo: gr.Blocks) -> Studio:
 
 def build_hub(page: Page) -> None:
     """Models that others published, under the model lists."""
-    public_models.build(page)
+    hub_models.build(page)
 
 
 def build(page: Page, studio: Studio) -> None:

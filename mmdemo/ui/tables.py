@@ -18,7 +18,7 @@ COLUMNS = ("file", "label", "score", "sure", "second", "note")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LabelTableRow:
     """One picture: its result, or the sentence why there is none."""
 
     file: str
@@ -31,7 +31,7 @@ def headers(language: Language) -> list[str]:
     return [text(f"column_{name}", language) for name in COLUMNS]
 
 
-def shown_rows(rows: Sequence[Row], language: Language) -> list[list[str]]:
+def shown_rows(rows: Sequence[LabelTableRow], language: Language) -> list[list[str]]:
     """What the table shows, all of it text."""
     shown = []
     for row in rows:
@@ -45,7 +45,7 @@ def shown_rows(rows: Sequence[Row], language: Language) -> list[list[str]]:
     return shown
 
 
-def write_csv(rows: Sequence[Row], folder: Path) -> Path:
+def write_csv(rows: Sequence[LabelTableRow], folder: Path) -> Path:
     """Write all probabilities, one column per label, into a new folder below ``folder``.
 
     The file's name is fixed; nothing of it comes from the visitor.

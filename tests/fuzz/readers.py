@@ -37,10 +37,10 @@ def picture(rng: Random, folder: Path) -> None:
 
 def sound(rng: Random, folder: Path) -> None:
     from mmdemo.media.audio import load_sound
-    from mmdemo.media.speech import prepare_speech, what_is_heard
+    from mmdemo.media.speech import detect_speech, prepare_speech
 
     clip = load_sound(bytes_like(rng, rng.choice(seeds.sounds())))
-    if what_is_heard(clip) is None:
+    if detect_speech(clip) is None:
         prepare_speech(clip)
 
 
@@ -87,7 +87,7 @@ def examples(rng: Random, folder: Path) -> None:
 
 
 def folds(rng: Random, folder: Path) -> None:
-    from mmdemo.data.split import read_folds
+    from mmdemo.data.grouping import read_folds
 
     read_folds(_put(folder, "folds.json", json_like(rng, {"ravdess": [["a", "b"], ["c"]]})))
 
@@ -133,7 +133,7 @@ def _header(rng: Random, whole: bytes) -> bytes:
 
 
 def tokenizer(rng: Random, folder: Path) -> None:
-    from mmdemo.models.parts import _tokenizer_json
+    from mmdemo.models.encoders import _tokenizer_json
 
     _put(folder, "tokenizer.json", json_like(rng, seeds.tokenizer()))
     _tokenizer_json(folder)
@@ -141,7 +141,7 @@ def tokenizer(rng: Random, folder: Path) -> None:
 
 def card(rng: Random, folder: Path) -> None:
     from mmdemo.core.reading import read_card_text
-    from mmdemo.models.public.opening import front_matter
+    from mmdemo.models.families.factory import front_matter
     from mmdemo.ui.cards import card_markdown
 
     text = read_card_text(_put(folder, "README.md", text_like(rng, seeds.README)))
@@ -153,18 +153,19 @@ def card(rng: Random, folder: Path) -> None:
 
 
 def hub_model(rng: Random, folder: Path) -> None:
-    from mmdemo.models.public import hub_choice, hub_files, layout, open_clip_folder
+    from mmdemo.models.families import detect, open_clip_folder
+    from mmdemo.models.hub import local_files, selection
 
     name = rng.choice(("config.json", "open_clip_config.json", "model.safetensors.index.json"))
     _put(folder, "model.safetensors", seeds.tensors())
     _put(folder, "config.json", json.dumps(seeds.HUB_CONFIG).encode())
     _put(folder, name, json_like(rng, seeds.HUB[name]))
-    layout.is_public(folder)
-    hub_files.is_whole(folder)
+    detect.is_hub_model(folder)
+    local_files.is_whole(folder)
     for read in (
-        lambda: layout.weights_in(folder, layout.read_layout(folder)),
+        lambda: detect.weights_in(folder, detect.read_layout(folder)),
         lambda: open_clip_folder.read_config(folder),
-        lambda: hub_choice.shards(folder / "model.safetensors.index.json", ["model.safetensors"], name="x"),
+        lambda: selection.shards(folder / "model.safetensors.index.json", ["model.safetensors"], name="x"),
     ):
         with suppress(MmdemoError):
             read()
@@ -172,7 +173,7 @@ def hub_model(rng: Random, folder: Path) -> None:
 
 def shelf(rng: Random, folder: Path) -> None:
     from mmdemo.models import registry
-    from mmdemo.models.public import shelf as public
+    from mmdemo.models.hub import installed as public
 
     seeds.cache(folder)
     place = folder / "hub"
@@ -188,7 +189,7 @@ def shelf(rng: Random, folder: Path) -> None:
         "parameters": 2,
     }
     _put(folder, "cache/public.json", json_like(rng, [row, {**row, "id": "c/d"}]))
-    public.known()
+    public.installed_models()
     public.damage()
     registry.survey("ask")
 
@@ -197,7 +198,7 @@ def shelf(rng: Random, folder: Path) -> None:
 
 
 def taught(rng: Random, folder: Path) -> None:
-    from mmdemo.studio import taught as sets
+    from mmdemo.studio import datasets as sets
 
     place = seeds.datasets(folder) / "birds"
     _put(place, "files/a.png", b"x")
@@ -274,14 +275,14 @@ def features(rng: Random, folder: Path) -> None:
 
 
 def model_zip(rng: Random, folder: Path) -> None:
-    from mmdemo.studio.exchange import receive
+    from mmdemo.studio.import_model import receive
 
     seeds.checkpoints(folder)
     receive(_put(folder, "in.zip", _zip(rng, seeds.model_entries())))
 
 
 def data_zip(rng: Random, folder: Path) -> None:
-    from mmdemo.studio.received import receive
+    from mmdemo.studio.import_data import receive
 
     seeds.datasets(folder)
     receive(_put(folder, "in.zip", _zip(rng, seeds.data_entries())))

@@ -178,7 +178,7 @@ def _written() -> Path:
     """Two small checkpoints that work, with the part of one, for the life of the process."""
     import torch
 
-    from mmdemo.core.config import CheckpointConfig, Part
+    from mmdemo.core.config import CheckpointConfig, EncoderRef
     from mmdemo.models import checkpoint, probe
     from mmdemo.models.loading import read
     from mmdemo.nets.decoder import CaptionConfig, CaptionDecoder
@@ -190,7 +190,7 @@ def _written() -> Path:
     vision = write_vision(root / "vision-base")
     shape = {"width": 16, "heads": 2, "layers": 1, "inner": 32, "mel_bins": 20, "labels": 3, "pooling": 4}
     caption = {"words": 6, "width": 16, "layers": 1, "heads": 2, "positions": 12, "channels": 1280, "grid": 2}
-    parts = {"vision": Part(name="vision-base", hash=checkpoint.weights_hash(vision))}
+    parts = {"vision": EncoderRef(name="vision-base", hash=checkpoint.weights_hash(vision))}
     names = ("<start>", "<end>", "<unknown>", "<pad>", "a", "dog")
     torch.manual_seed(0)
     for config, net in (

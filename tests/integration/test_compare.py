@@ -13,8 +13,8 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.data.read import read_examples
 from mmdemo.evaluate.forgetting import curve
 from mmdemo.models import load, registry
-from mmdemo.studio import held
-from mmdemo.studio.mixture import save_mixture
+from mmdemo.studio import run_data
+from mmdemo.studio.interpolation import save_interpolation
 from mmdemo.train import run
 from tests.integration.test_training import configured, made, place, trained
 from tests.small_bases import COLORS, THINGS, draw
@@ -84,14 +84,14 @@ def test_two_models_are_compared_and_one_with_itself(two: Path, capsys: pytest.C
 
 def test_what_a_run_kept_aside_is_found_again(two: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = two / "tuned"
-    parts, found = held.parts_of(folder), held.held_out(folder)
+    parts, found = run_data.parts_of(folder), run_data.held_out(folder)
     assert len(found.examples) == 3
     learned = {example.file for example in parts.train.examples}
     assert not learned & {example.file for example in found.examples}
-    assert held.learned_note("B", folder, found) == ""
+    assert run_data.learned_note("B", folder, found) == ""
     everything = read_examples("classify", [two / "data" / "colours"])
     count = len(parts.train.examples)
-    assert held.learned_note("B", folder, everything) == (
+    assert run_data.learned_note("B", folder, everything) == (
         f"B learned from {count} of these 30 examples: its figures are too good"
     )
     notes = compared(capsys, "classify-base", "tuned", "--data", str(two / "data" / "colours"))["notes"]
@@ -99,13 +99,13 @@ def test_what_a_run_kept_aside_is_found_again(two: Path, capsys: pytest.CaptureF
     assert notes[0].startswith("B learned from")
     aside, count = {example.file for example in found.examples}, len(parts.train.examples)
     classes(two / "data" / "colours", ("green", "white"), each=9, seed=900)  # parted otherwise from now on
-    assert {example.file for example in held.parts_of(folder).test.examples} != aside
-    again = held.held_out(folder)
+    assert {example.file for example in run_data.parts_of(folder).test.examples} != aside
+    again = run_data.held_out(folder)
     assert {example.file for example in again.examples} == aside
     assert len(again.notes) == 1
     assert "have changed since it learned from them: 3 of the 3 files that it kept aside" in again.notes[0]
     grown = read_examples("classify", [two / "data" / "colours"])
-    assert held.learned_note("B", folder, grown).startswith(f"B learned from {count} of these 48 examples")
+    assert run_data.learned_note("B", folder, grown).startswith(f"B learned from {count} of these 48 examples")
     further = run.main(
         task="classify",
         data=[classes(two / "data" / "new", ("red", "green"), each=8, seed=1200)],
@@ -116,16 +116,16 @@ def test_what_a_run_kept_aside_is_found_again(two: Path, capsys: pytest.CaptureF
         device="cpu",
     )
     assert further == 0
-    assert held.learned_note("B", two / "further", grown).startswith(
+    assert run_data.learned_note("B", two / "further", grown).startswith(
         f"B learned from {count} of"
     )  # what tuned had seen
     (folder / "trainer" / "learned.json").rename(folder / "trainer" / "learned.away")
     with pytest.raises(MmdemoError, match="cannot be found again"):
-        held.held_out(folder)
+        run_data.held_out(folder)
     (folder / "trainer" / "request.json").unlink()
     with pytest.raises(MmdemoError, match="not known what tuned learned from"):
-        held.held_out(folder)
-    assert "data called colours" in held.learned_note("B", folder, everything)
+        run_data.held_out(folder)
+    assert "data called colours" in run_data.learned_note("B", folder, everything)
 
 
 @pytest.mark.parametrize("tune", ["head", "last:1"])
@@ -179,11 +179,11 @@ def test_a_mixture_is_kept_as_a_checkpoint(two: Path, capsys: pytest.CaptureFixt
     assert "compare classify-base tuned --mix 0.35 --out half" in card.text
     assert str(two) not in card.text
     known = read_examples("classify", [two / "data" / "colours"])
-    assert held.learned_note("B", two / "half", known) == held.learned_note("B", two / "tuned", known) != ""
+    assert run_data.learned_note("B", two / "half", known) == run_data.learned_note("B", two / "tuned", known) != ""
     with pytest.raises(MmdemoError, match="half is there already"):
-        save_mixture(two / "classify-base", two / "tuned", 0.5, "half")
+        save_interpolation(two / "classify-base", two / "tuned", 0.5, "half")
     with pytest.raises(MmdemoError, match="needs a name"):
-        save_mixture(two / "classify-base", two / "tuned", 0.5, " ")
+        save_interpolation(two / "classify-base", two / "tuned", 0.5, " ")
 
 
 def test_what_cannot_be_compared_is_refused(made: Path, two: Path, capsys: pytest.CaptureFixture[str]) -> None:

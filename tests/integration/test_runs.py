@@ -24,7 +24,7 @@ from mmdemo.studio.runs import Run, State, queue
 from mmdemo.train import run as training
 from mmdemo.train import state
 from mmdemo.train.folder import STOP, TRAINER, read_json
-from mmdemo.train.record import Progress
+from mmdemo.train.record import TrainProgress
 from mmdemo.train.trainer import Interrupted
 from tests.integration.test_training import Stops, configured, made, place, planned, trained
 
@@ -137,7 +137,7 @@ class Asks(Stops):
         super().__init__()
         self.when, self.folder = at, folder
 
-    def step(self, progress: Progress) -> None:
+    def step(self, progress: TrainProgress) -> None:
         if progress.step == self.when:
             (self.folder / TRAINER / STOP).write_text("stop\n")
 
@@ -178,7 +178,7 @@ def test_what_a_run_builds_on_is_not_replaced_while_it_can_be_gone_on_with(made:
     folder = trained(made, place, "ask", "mine", ["train.epochs=1"])
     first = checkpoint.weights_hash(folder)
 
-    def plan(*, resume: bool) -> training.Plan:
+    def plan(*, resume: bool) -> training.RunPlan:
         return replace(planned(made, place, "mine", resume=resume), base=folder)
 
     watch = Asks(9, folder)

@@ -27,7 +27,7 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.models import checkpoint, list_models, load, probe
 from mmdemo.nets.speech import SpeechEncoder
 from mmdemo.train import run
-from mmdemo.train.record import Progress, Watch, read_events, read_status
+from mmdemo.train.record import RunObserver, TrainProgress, read_events, read_status
 from mmdemo.train.settings import read_config
 from mmdemo.train.trainer import Interrupted
 from tests.small_bases import write_pictures, write_text, write_vision
@@ -220,25 +220,25 @@ def test_data_without_parts_are_parted_unless_they_are_too_few(
     assert any("set aside" in text or "too small" in text for text in watch.said)
 
 
-class Stops(Watch):
+class Stops(RunObserver):
     """Asks to stop after a step, and hears what is said."""
 
     def __init__(self, at: int = 0) -> None:
         self.at = at
         self.said: list[str] = []
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         self.said.append(text)
 
-    def step(self, progress: Progress) -> None:
+    def step(self, progress: TrainProgress) -> None:
         if progress.step == self.at:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def planned(made: Path, place: Path, out: str, *, resume: bool = False, overrides: Sequence[str] = ()) -> run.Plan:
+def planned(made: Path, place: Path, out: str, *, resume: bool = False, overrides: Sequence[str] = ()) -> run.RunPlan:
     file = configured(place, "ask", train="average = 0.9\n")
     states = ["train.save_steps=7", "train.epochs=20"]  # two steps an epoch: states lie inside epochs too
-    return run.Plan(
+    return run.RunPlan(
         task="ask",
         data=(made / "pictures",),
         out=place / out,

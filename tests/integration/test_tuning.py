@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from mmdemo.core.config import TUNED_TRUNK
 from mmdemo.core.errors import MmdemoError
 from mmdemo.models import checkpoint, load, probe, registry
-from mmdemo.models.parts import load_vision
+from mmdemo.models.encoders import load_vision
 from mmdemo.train import run
 from mmdemo.train.trainer import Interrupted
 from tests.integration.test_training import Stops, configured, made, place, planned, trained

@@ -51,7 +51,7 @@ def blocks(language: str) -> list[str]:
 
 COMMANDS = [line for block in blocks("bash") for line in block.splitlines() if line.strip()]
 
-FROM_A_HUB = "tests/integration/test_public_models.py::test_from_the_hub_to_an_answer"
+FROM_A_HUB = "tests/integration/test_hub_models.py::test_from_the_hub_to_an_answer"
 ELSEWHERE = {
     "make test": ".ci/run",
     "make demo": "tests/integration/test_cli_make.py::test_make_demo_serves_the_page",
@@ -65,7 +65,7 @@ ELSEWHERE = {
     ),
     'python -m mmdemo ask photo.jpg "What is on the table?" --model Salesforce/blip-vqa-base': FROM_A_HUB,
     "python -m mmdemo train ask --base Salesforce/blip-vqa-base --data my-pictures --out my-ask": (
-        "tests/integration/test_public_models.py::test_what_a_hub_gave_is_tuned"
+        "tests/integration/test_hub_models.py::test_what_a_hub_gave_is_tuned"
     ),
     "python -m pip install -r requirements.txt": "tests/promises/test_docs.py::test_nothing_is_left_to_install",
 }

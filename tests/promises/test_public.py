@@ -15,7 +15,7 @@ import pytest
 
 from mmdemo.core.settings import ROOT, checkpoints_root
 from mmdemo.ui.api import ENDPOINTS
-from mmdemo.ui.public import OPEN_ADDRESSES, PAGE_EVENTS, Gate
+from mmdemo.ui.inference_only import OPEN_ADDRESSES, PAGE_EVENTS, Gate
 from tests.app_process import AppProcess, running_app
 
 RUNNER = str(Path(__file__).with_name("public_app.py"))

@@ -21,9 +21,9 @@ from mmdemo.core.types import SentimentRequest
 from mmdemo.core.writing import harmless_cell, json_text
 from mmdemo.data.tables import read_rows
 from mmdemo.models import checkpoint, probe, registry, weights
+from mmdemo.models.hub import installed
 from mmdemo.models.loading import load, read
-from mmdemo.models.public import shelf
-from mmdemo.studio import exchange, taught
+from mmdemo.studio import datasets, import_model
 from mmdemo.studio.runs.reading import State, list_runs
 from tests.fuzz import seeds
 from tests.sealed import seal
@@ -59,16 +59,16 @@ def change_tensor(folder: Path, value: float) -> str:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_weights_that_are_no_numbers_are_refused_by_tensor(root: Path, tmp_path: Path, value: float) -> None:
-    exchange.export("mine", tmp_path / "good.zip")
+    import_model.export("mine", tmp_path / "good.zip")
     name = change_tensor(root / "mine", value)
     with pytest.raises(MmdemoError, match=rf"mine cannot be loaded: tensor {name} holds values that are no numbers"):
         load("sentiment", "mine", device="cpu")
     with pytest.raises(MmdemoError, match=f"tensor {name} holds"):
-        exchange.export("mine", tmp_path / "bad.zip")
+        import_model.export("mine", tmp_path / "bad.zip")
     assert not (tmp_path / "bad.zip").exists()
     shutil.make_archive(str(tmp_path / "sent"), "zip", root, "mine")
     with pytest.raises(MmdemoError, match=f"tensor {name} holds"):
-        exchange.receive(tmp_path / "sent.zip")
+        import_model.receive(tmp_path / "sent.zip")
 
 
 def test_a_flipped_byte_is_refused_by_tensor(root: Path) -> None:
@@ -326,10 +326,10 @@ def test_a_damaged_dataset_is_told(root: Path, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("MMDEMO_DATASETS", str(tmp_path / "datasets"))
     (tmp_path / "datasets").mkdir()
     for name in ("good", "bad"):
-        taught.make(name, "classify", ["cat"])
+        datasets.make(name, "classify", ["cat"])
     for text in (DEEP, '{"format": 1, "task": ["classify"]}', '{"classes": NaN}'):
         (tmp_path / "datasets" / "bad" / "dataset.json").write_text(text)
-        there, damaged = taught.survey()
+        there, damaged = datasets.survey()
         assert [one.name for one in there] == ["good"]
         assert "bad cannot be opened" in str(damaged[0])
 
@@ -340,7 +340,7 @@ def test_a_damaged_hub_model_is_told(root: Path, tmp_path: Path) -> None:
         folder.mkdir()
         (folder / "config.json").write_text(json.dumps(seeds.HUB_CONFIG))
         (folder / "model.safetensors").write_bytes(seeds.tensors())
-        shelf.remember(shelf.Known(id=f"me/{name}", folder=str(folder), tasks=("classify",)))
+        installed.remember(installed.InstalledModel(id=f"me/{name}", folder=str(folder), tasks=("classify",)))
     (tmp_path / "a" / "config.json").write_text(DEEP)
     cards, damaged = registry.survey("classify")
     assert [card.id for card in cards] == ["me/b"]
@@ -374,13 +374,13 @@ def test_json_within_bounds(text: str) -> None:
 def test_nothing_can_be_written_where_it_goes(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMDEMO_DATASETS", str(tmp_path / "datasets"))
     (tmp_path / "datasets").mkdir()
-    taught.make("birds", "classify")
+    datasets.make("birds", "classify")
     (tmp_path / "file").write_text("")
     for target in (tmp_path / "file" / "x.zip", Path("/proc/self/x.zip"), tmp_path / ("x" * 300 + ".zip")):
         with pytest.raises(MmdemoError, match="cannot be exported"):
-            exchange.export("mine", target)
+            import_model.export("mine", target)
         with pytest.raises(MmdemoError, match="cannot be written"):
-            taught.export("birds", target)
+            datasets.export("birds", target)
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", " =", "\u200b=", "\ufeff@", "\u3000+", "\u00a0-"])

@@ -172,12 +172,12 @@ def _sets(datasets: Path, at: str) -> None:
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MMDEMO_DATASETS", str(datasets))
-        from mmdemo.studio import taught
+        from mmdemo.studio import datasets
 
         for task, said in words.items():
-            made = taught.make(f"{FOLDER} {task}", task)
+            made = datasets.make(f"{FOLDER} {task}", task)
             for number in range(2):
-                taught.add(
+                datasets.add(
                     made.name,
                     data.chelsea()[number * 30 :, :],
                     **(said if number == 0 or task != "classify" else {"label": FOLDER}),

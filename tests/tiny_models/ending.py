@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from mmdemo.models.public.generating import Listener, Said
-from mmdemo.models.public.worded import WordedModel
+from mmdemo.models.families.generation import GeneratedSequence, TokenStreamer
+from mmdemo.models.families.generative import GenerativeModel
 
 EAGER = 12.0
 """Added to the logits of ends."""
 
 
 def said_unless_ended(
-    model: WordedModel, request: Any, *, beams: int, least: int
-) -> tuple[Sequence[Said], list[tuple[int, ...]]]:
+    model: GenerativeModel, request: Any, *, beams: int, least: int
+) -> tuple[Sequence[GeneratedSequence], list[tuple[int, ...]]]:
     """What a model says whose every likeliest token is an end, and what its library says after ``least`` tokens."""
     net: Any = model.net
     words = getattr(net, "text_decoder", net).get_output_embeddings()
@@ -37,7 +37,7 @@ def said_unless_ended(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(net, "generate", noted)
         hook = words.register_forward_hook(eager)
-        (ours,) = model._say([request], model._manner(request), Listener())
+        (ours,) = model._say([request], model._manner(request), TokenStreamer())
         asked.pop("logits_processor")
         asked.pop("stopping_criteria")
         theirs = generate(**asked, min_new_tokens=least, return_dict_in_generate=True).sequences.tolist()

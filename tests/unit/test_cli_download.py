@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from mmdemo.cli import main
-from mmdemo.models.public import fetching, shelf
+from mmdemo.models.hub import download, installed
 from tests.hub_server import HubServer, captioner, reachable, sha256
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +40,7 @@ def test_it_says_what_it_takes_and_prints_the_folder(
 ) -> None:
     assert main(["download", ID, "--yes"]) == 0
     said = capsys.readouterr()
-    folder = fetching.on_disk(ID)
+    folder = download.on_disk(ID)
     assert said.out == f"{folder}\n"
     for words in (
         "kind       BlipForConditionalGeneration (transformers), for caption",
@@ -54,7 +54,7 @@ def test_it_says_what_it_takes_and_prints_the_folder(
         f"{ID} is here, for caption: --model {ID}",
     ):
         assert words in said.err
-    assert [one.id for one in shelf.known()] == [ID]
+    assert [one.id for one in installed.installed_models()] == [ID]
     assert main(["download", ID]) == 0  # nobody needs to be asked
     said = capsys.readouterr()
     assert "to fetch   nothing, it is here" in said.err
@@ -65,7 +65,7 @@ def test_nobody_to_ask(hub: HubServer, commit: str, capsys: pytest.CaptureFixtur
     assert main(["download", ID]) == 2
     said = capsys.readouterr()
     assert said.err.endswith(f"{ID} was not fetched: there is nobody here to ask. Add --yes.\n")
-    assert fetching.on_disk(ID) is None
+    assert download.on_disk(ID) is None
     assert not hub.asked_for("/store/")
 
 
@@ -188,4 +188,4 @@ def test_what_is_here_is_listed_as_here(
     assert main(["models", "--public", "--json", "--task", "ask"]) == 0
     rows = {row["id"]: row for row in json.loads(capsys.readouterr().out)}
     assert [row["id"] for row in rows.values() if row["on_disk"]] == [name]
-    assert rows[name]["folder"] == str(fetching.on_disk(name))
+    assert rows[name]["folder"] == str(download.on_disk(name))

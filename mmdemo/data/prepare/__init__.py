@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mmdemo.data.prepare.ask import answer_shares, prepare_ask
-from mmdemo.data.prepare.bases import STOPWORDS, Bases, Net, Prepare, Prepared, Sources
 from mmdemo.data.prepare.caption import prepare_caption
 from mmdemo.data.prepare.classify import imagenet_names, object_trials, prepare_classify
-from mmdemo.data.prepare.public import prepare_public
+from mmdemo.data.prepare.hub import prepare_hub
+from mmdemo.data.prepare.inputs import STOPWORDS, DatasetSplits, Encoders, Net, Prepare, TrainingData
 from mmdemo.data.prepare.sentiment import prepare_sentiment, prepare_speech_encoder
 from mmdemo.data.prepare.vision import prepare_vision
 
 __all__ = [
     "PREPARE",
     "STOPWORDS",
-    "Bases",
+    "DatasetSplits",
+    "Encoders",
     "Net",
-    "Prepared",
-    "Sources",
+    "TrainingData",
     "answer_shares",
     "imagenet_names",
     "object_trials",
-    "prepare_public",
+    "prepare_hub",
 ]
 
 PREPARE: Mapping[str, Prepare] = {

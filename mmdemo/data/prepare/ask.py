@@ -14,13 +14,13 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.core.words import normalize_answer
 from mmdemo.data import pictures, texts
 from mmdemo.data.pictures import Say, Views
-from mmdemo.data.prepare.bases import Bases, Net, Prepared, Sources, chosen_options, net_settings
+from mmdemo.data.prepare.inputs import DatasetSplits, Encoders, Net, TrainingData, chosen_options, net_settings
 from mmdemo.data.read import Example
 from mmdemo.nets.fusion import AskConfig
-from mmdemo.tasks.ask import Asked, AskRow, encode_question, learn_answers, learn_question_words
+from mmdemo.tasks.ask import AnswerTarget, AskRow, encode_question, learn_answers, learn_question_words
 
 
-def prepare_ask(sources: Sources, bases: Bases, net: Net, say: Say | None) -> Prepared:
+def prepare_ask(sources: DatasetSplits, bases: Encoders, net: Net, say: Say | None) -> TrainingData:
     """A row per picture with all that is asked about it; answers are learned from the training part.
 
     In training, questions without a learned answer are left out; in validation they count as wrong. Questions are
@@ -52,7 +52,7 @@ def prepare_ask(sources: Sources, bases: Bases, net: Net, say: Say | None) -> Pr
         files = {e.file for e in examples if e.file is not None}
         seen = pictures.seen(files, vision, tune=sources.tune, views=views, say=say)
         read = tokens([e.question for e in examples])
-        asked: dict[tuple[Path, int], list[Asked]] = {}
+        asked: dict[tuple[Path, int], list[AnswerTarget]] = {}
         for example in examples:
             right = {index[a]: s for a, s in answer_shares(example).items() if a in index}
             total = sum(right.values())
@@ -63,7 +63,7 @@ def prepare_ask(sources: Sources, bases: Bases, net: Net, say: Say | None) -> Pr
             turned = views.mirror and not _sided(example)
             kept = len(views.names()) - (0 if turned else int(views.mirror))  # the mirror image stands last
             asked.setdefault((example.file, kept), []).append(
-                Asked(tokens=read[example.question], target=target, right=right, question=example.question)
+                AnswerTarget(tokens=read[example.question], target=target, right=right, question=example.question)
             )
         return [
             AskRow(views=seen[file][:kept], questions=tuple(questions), learning=learning, file=file)
@@ -84,14 +84,14 @@ def prepare_ask(sources: Sources, bases: Bases, net: Net, say: Say | None) -> Pr
         parts={"vision": vision.reference(), **({"text": text.reference()} if text is not None else {})},
     )
     net_settings(AskConfig, config.net)
-    return Prepared(
+    return TrainingData(
         train=rows(sources.train.examples, Views.of(options), True),
         validation=rows(sources.validation.examples, Views(), False),
         config=config,
     )
 
 
-def _check_base(bases: Bases, settings: Net) -> None:
+def _check_base(bases: Encoders, settings: Net) -> None:
     """A network that starts from another one brings the two together as that one does.
 
     Raises:
@@ -110,7 +110,7 @@ def _check_base(bases: Bases, settings: Net) -> None:
             )
 
 
-def _question_words(sources: Sources, bases: Bases, least: int) -> tuple[str, ...]:
+def _question_words(sources: DatasetSplits, bases: Encoders, least: int) -> tuple[str, ...]:
     """The words of the base, to which none can be added; else those of the training part."""
     known = bases.same.settings.get("question_words") if bases.same is not None else None
     if isinstance(known, tuple):

@@ -8,13 +8,13 @@ from mmdemo.core.config import CheckpointConfig
 from mmdemo.core.errors import MmdemoError
 from mmdemo.data import pictures
 from mmdemo.data.pictures import Say, Views
-from mmdemo.data.prepare.bases import Bases, Net, Prepared, Sources, chosen_options, net_settings
+from mmdemo.data.prepare.inputs import DatasetSplits, Encoders, Net, TrainingData, chosen_options, net_settings
 from mmdemo.data.read import Example
 from mmdemo.nets.decoder import SPECIAL, CaptionConfig
 from mmdemo.tasks.caption import CaptionRow, encode, learn_words
 
 
-def prepare_caption(sources: Sources, bases: Bases, net: Net, say: Say | None) -> Prepared:
+def prepare_caption(sources: DatasetSplits, bases: Encoders, net: Net, say: Say | None) -> TrainingData:
     """A row per picture with its captions as word indices; words are learned from the training part."""
     vision = bases.need_vision()
     options = chosen_options(sources.options, least=3, mirror=True, crops=0)
@@ -46,7 +46,7 @@ def prepare_caption(sources: Sources, bases: Bases, net: Net, say: Say | None) -
         parts={"vision": vision.reference()},
     )
     net_settings(CaptionConfig, config.net)
-    return Prepared(
+    return TrainingData(
         train=rows(sources.train.examples, Views.of(options)),
         validation=rows(sources.validation.examples, Views()),
         config=config,

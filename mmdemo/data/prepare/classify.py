@@ -16,10 +16,18 @@ from mmdemo.core.config import CLASSES, CheckpointConfig
 from mmdemo.core.words import tokenise_caption
 from mmdemo.data import pictures, texts
 from mmdemo.data.pictures import Say, Views
-from mmdemo.data.prepare.bases import STOPWORDS, Bases, Net, Prepared, Sources, chosen_options, net_settings
+from mmdemo.data.prepare.inputs import (
+    STOPWORDS,
+    DatasetSplits,
+    Encoders,
+    Net,
+    TrainingData,
+    chosen_options,
+    net_settings,
+)
 from mmdemo.data.read import Example
 from mmdemo.data.recipes.picture import read_picture
-from mmdemo.data.recipes.presence import is_absent, keep_company, present
+from mmdemo.data.recipes.presence import co_occurrences, is_absent, present
 from mmdemo.media.text import plain
 from mmdemo.nets.shared_space import ClassifyConfig
 from mmdemo.tasks.classify import ClassifyRow, Trial, tried
@@ -34,7 +42,7 @@ LEAST_BANK = 20
 """Fewer say nothing of what is usual; then the ImageNet classes are the bank."""
 
 
-def prepare_classify(sources: Sources, bases: Bases, net: Net, say: Say | None) -> Prepared:
+def prepare_classify(sources: DatasetSplits, bases: Encoders, net: Net, say: Say | None) -> TrainingData:
     """A row per picture: its pooled grid and the vectors of its captions, or of prompts with its label.
 
     Validation rows bring made trials of classification along, by which the finished model is calibrated.
@@ -67,8 +75,12 @@ def prepare_classify(sources: Sources, bases: Bases, net: Net, say: Say | None) 
 
     everything = (*sources.train.examples, *sources.validation.examples)
     groups, classes = _groups(everything), _classes(sources, bases)
-    place = {_alike(label): i for i, label in enumerate(classes)}
-    own = {e.file: place[_alike(e.label)] for e in everything if e.file in groups and _alike(e.label) in place}
+    place = {normalize_label(label): i for i, label in enumerate(classes)}
+    own = {
+        e.file: place[normalize_label(e.label)]
+        for e in everything
+        if e.file in groups and normalize_label(e.label) in place
+    }
 
     needs_known = bool(bases.net(net).get("known_share")) or not sources.tune.frozen_encoder
 
@@ -144,7 +156,7 @@ def prepare_classify(sources: Sources, bases: Bases, net: Net, say: Say | None) 
         parts={"vision": vision.reference(), "text": text.reference()},
     )
     net_settings(ClassifyConfig, config.net)
-    return Prepared(
+    return TrainingData(
         train=list(rows(train, Views.of(options)).values()),
         validation=judged,
         config=config,
@@ -163,7 +175,7 @@ def _groups(examples: Sequence[Example]) -> dict[Path, int]:
     return {file: numbers[label] for file, label in labels.items()}
 
 
-def _classes(sources: Sources, bases: Bases) -> tuple[str, ...]:
+def _classes(sources: DatasetSplits, bases: Encoders) -> tuple[str, ...]:
     """The labels of the training pictures, after those of the base; none where they have captions.
 
     A class that the base spells otherwise is the base's: nobody could ask for both (media.text.parse_labels).
@@ -172,11 +184,11 @@ def _classes(sources: Sources, bases: Bases) -> tuple[str, ...]:
     labels = sorted({plain(e.label) for e in sources.train.examples if e.label})
     found: dict[str, str] = {}
     for label in (*(known if isinstance(known, tuple) else ()), *labels):
-        found.setdefault(_alike(label), label)
+        found.setdefault(normalize_label(label), label)
     return tuple(found.values())
 
 
-def _alike(label: str | None) -> str:
+def normalize_label(label: str | None) -> str:
     """Equal for labels that are one to whoever asks."""
     return plain(label or "").casefold()
 
@@ -198,7 +210,7 @@ def object_trials(
     """
     random = Random(f"{seed}:trials")  # noqa: S311 - repeatable, not secret
     parsed = [read_picture(name, said) for name, said in captions.items()]
-    company = keep_company(parsed)
+    company = co_occurrences(parsed)
     names = [name for name, count in company.frequency.items() if count >= 3]
     found: list[list[tuple[tuple[str, ...], int]]] = []
     for picture in parsed:

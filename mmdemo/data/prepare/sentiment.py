@@ -14,13 +14,13 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import EMOTIONS
 from mmdemo.data import clips
 from mmdemo.data.pictures import Say
-from mmdemo.data.prepare.bases import Bases, Net, Prepared, Sources, chosen_options, net_settings
+from mmdemo.data.prepare.inputs import DatasetSplits, Encoders, Net, TrainingData, chosen_options, net_settings
 from mmdemo.data.read import Example
 from mmdemo.nets.speech import EmotionNet, SpeechConfig
 from mmdemo.tasks.sentiment import PARTS, SentimentRow, SentimentTask
 
 
-def prepare_sentiment(sources: Sources, bases: Bases, net: Net, say: Say | None) -> Prepared:
+def prepare_sentiment(sources: DatasetSplits, bases: Encoders, net: Net, say: Say | None) -> TrainingData:
     """A row per clip that holds speech, prepared as in serving; the corpus that is named first may be repeated.
 
     Where the encoder stays as it is, rows bring what it hears of the clip, and of ``views`` changed ones in training.
@@ -73,8 +73,8 @@ def prepare_sentiment(sources: Sources, bases: Bases, net: Net, say: Say | None)
             why = f"the data name {len({row.group for row in train} - {-1})} and {PARTS} are needed"
             why = f"of {unnamed} clips no speaker is named" if unnamed else why
             raise MmdemoError("data.cross_fit needs speakers", why, "Leave it at false")
-        return Prepared(train=train, validation=[], config=config, crossed=True)
-    return Prepared(train=train, validation=rows(sources.validation.examples, False), config=config)
+        return TrainingData(train=train, validation=[], config=config, crossed=True)
+    return TrainingData(train=train, validation=rows(sources.validation.examples, False), config=config)
 
 
 def _is_below(example: Example, folder: Path) -> bool:
@@ -84,7 +84,7 @@ def _is_below(example: Example, folder: Path) -> bool:
     return found is not None and found.resolve().is_relative_to(whole.resolve())
 
 
-def _listener(config: CheckpointConfig, bases: Bases) -> EmotionNet | None:
+def _listener(config: CheckpointConfig, bases: Encoders) -> EmotionNet | None:
     """The network as the run starts with it, whose encoder and pooling stay; None where there is nothing to start from.
 
     Raises:
@@ -109,9 +109,9 @@ def _listener(config: CheckpointConfig, bases: Bases) -> EmotionNet | None:
     return net.eval().requires_grad_(False)
 
 
-def prepare_speech_encoder(sources: Sources, bases: Bases, net: Net, say: Say | None) -> Prepared:
+def prepare_speech_encoder(sources: DatasetSplits, bases: Encoders, net: Net, say: Say | None) -> TrainingData:
     """The same clips for task "speech", whose labels are not looked at."""
-    prepared = prepare_sentiment(sources, Bases(), {}, say)
+    prepared = prepare_sentiment(sources, Encoders(), {}, say)
     config = CheckpointConfig(task="speech", net={**net, "labels": 1})
     net_settings(SpeechConfig, config.net)
     return replace(prepared, config=config)

@@ -15,7 +15,15 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.core.words import OPEN, normalize_answer, question_kind, tokenise_caption
 from mmdemo.data import pictures, texts
 from mmdemo.data.pictures import Say, Views
-from mmdemo.data.prepare.bases import STOPWORDS, Bases, Net, Prepared, Sources, chosen_options, net_settings
+from mmdemo.data.prepare.inputs import (
+    STOPWORDS,
+    DatasetSplits,
+    Encoders,
+    Net,
+    TrainingData,
+    chosen_options,
+    net_settings,
+)
 from mmdemo.data.read import Example
 from mmdemo.nets.vision import VisionConfig
 from mmdemo.tasks.ask import learn_answers
@@ -33,7 +41,7 @@ LEAST = 5
 """Pictures whose captions must hold a word before it is learned."""
 
 
-def prepare_vision(sources: Sources, bases: Bases, net: Net, say: Say | None) -> Prepared:
+def prepare_vision(sources: DatasetSplits, bases: Encoders, net: Net, say: Say | None) -> TrainingData:
     """A row per picture: its features below the cut, the sentences said of it, its words and the teacher's logits."""
     vision, text = bases.need_vision(), bases.need_text()
     options = chosen_options(sources.options, words=1000, answers=1000, mirror=True, crops=0, jitter=True)
@@ -61,7 +69,7 @@ def prepare_vision(sources: Sources, bases: Bases, net: Net, say: Say | None) ->
         if file is not None and answer in place:
             asked.setdefault(file, []).append((vectors[question], place[answer]))
 
-    def rows(found: Mapping[Path, _Said], views: Views, *, learning: bool) -> list[VisionRow]:
+    def rows(found: Mapping[Path, _Sentences], views: Views, *, learning: bool) -> list[VisionRow]:
         below = pictures.seen(found, vision, tune=sources.tune, views=views, say=say)
         teacher = pictures.imagenet(found, vision, say=say)
         return [
@@ -89,7 +97,7 @@ def prepare_vision(sources: Sources, bases: Bases, net: Net, say: Say | None) ->
         },
         parts={"text": text.reference()},
     )
-    return Prepared(
+    return TrainingData(
         train=rows(by_file, Views.of(options), learning=True),
         validation=rows(held, Views(), learning=False),
         config=config,
@@ -101,7 +109,7 @@ def prepare_vision(sources: Sources, bases: Bases, net: Net, say: Say | None) ->
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class _Sentences:
     """What people said of a picture: whole captions, or questions with their answers."""
 
     captions: tuple[str, ...] = ()
@@ -111,19 +119,19 @@ class _Said:
         return self.captions or self.answered
 
 
-def _sentences(example: Example) -> _Said:
+def _sentences(example: Example) -> _Sentences:
     if example.captions:
-        return _Said(captions=example.captions)
+        return _Sentences(captions=example.captions)
     if example.answer and question_kind(example.question, example.answer) == OPEN:
-        return _Said(answered=(f"{example.question} {normalize_answer(example.answer)}",))
-    return _Said()
+        return _Sentences(answered=(f"{example.question} {normalize_answer(example.answer)}",))
+    return _Sentences()
 
 
-def _merge(examples: Sequence[Example], said: Mapping[int, _Said]) -> dict[Path, _Said]:
-    found: dict[Path, _Said] = {}
+def _merge(examples: Sequence[Example], said: Mapping[int, _Sentences]) -> dict[Path, _Sentences]:
+    found: dict[Path, _Sentences] = {}
     for example in examples:
         new = said[id(example)]
         if example.file is not None and new.all():
-            old = found.get(example.file, _Said())
-            found[example.file] = _Said(old.captions + new.captions, old.answered + new.answered)
+            old = found.get(example.file, _Sentences())
+            found[example.file] = _Sentences(old.captions + new.captions, old.answered + new.answered)
     return found

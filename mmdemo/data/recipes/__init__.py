@@ -16,8 +16,8 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.core.writing import json_text
 from mmdemo.data.read import read_examples
 from mmdemo.data.recipes.open_questions import Question, open_questions
-from mmdemo.data.recipes.picture import Picture, read_picture
-from mmdemo.data.recipes.presence import Asked, Company, keep_company, presence_questions
+from mmdemo.data.recipes.picture import PictureFacts, read_picture
+from mmdemo.data.recipes.presence import AnswerCounts, CoOccurrence, co_occurrences, presence_questions
 from mmdemo.data.recipes.yes_no import yes_no_questions
 
 __all__ = ["Made", "make_questions", "write_questions"]
@@ -60,7 +60,7 @@ def make_questions(
         presence_only: Only "is there a ...?".
     """
     pictures = [read_picture(name, texts) for name, texts in captions.items()]
-    company = keep_company(pictures)
+    company = co_occurrences(pictures)
     presence = _presence(pictures, company, seed)
     made: list[Made] = []
     for picture in pictures:
@@ -84,11 +84,11 @@ def make_questions(
     return tuple(made)
 
 
-def _presence(pictures: Sequence[Picture], company: Company, seed: int) -> dict[str, list[Question]]:
+def _presence(pictures: Sequence[PictureFacts], company: CoOccurrence, seed: int) -> dict[str, list[Question]]:
     random = Random(f"{seed}:presence")  # noqa: S311 - no secret
     order = list(pictures)
     random.shuffle(order)
-    asked = Asked()
+    asked = AnswerCounts()
     return {
         picture.file_name: presence_questions(picture, company, asked, random, pairs=PRESENCE_PAIRS)
         for picture in order

@@ -14,7 +14,7 @@ from random import Random
 
 from mmdemo.core.words import word_set
 from mmdemo.data.recipes.parse import Doing, Mention
-from mmdemo.data.recipes.picture import Picture
+from mmdemo.data.recipes.picture import PictureFacts
 from mmdemo.data.recipes.verbs import ACTIONS, WEAK_ACTIONS, ing
 from mmdemo.data.recipes.vocabulary import (
     ANIMAL,
@@ -66,7 +66,7 @@ class Question:
     kind: str
 
 
-def open_questions(picture: Picture, random: Random) -> list[Question]:
+def open_questions(picture: PictureFacts, random: Random) -> list[Question]:
     """All open and counting questions that the captions answer."""
     recipes = (_what_object, _what_kind, _how_many, _what_colour, _where, _what_doing)
     return [question for recipe in recipes for question in recipe(picture, random)]
@@ -97,7 +97,7 @@ def _named(mention: Mention) -> str:
     return plural(thing.name) if mention.plural and not thing.pair and not thing.mass else thing.name
 
 
-def _what_object(picture: Picture, random: Random) -> Iterator[Question]:
+def _what_object(picture: PictureFacts, random: Random) -> Iterator[Question]:
     for group in picture.doers():
         found: dict[tuple[str, str], list[tuple[Doing, Mention]]] = {}
         for doings in picture.doings(group):
@@ -132,7 +132,7 @@ def _what_object(picture: Picture, random: Random) -> Iterator[Question]:
             )
 
 
-def _clear_subject(picture: Picture, subject: Mention) -> bool:
+def _clear_subject(picture: PictureFacts, subject: Mention) -> bool:
     """Whether "the man" or "the dogs" means one party in this picture."""
     mentions = picture.mentions(subject.thing.name)
     if any(
@@ -144,7 +144,7 @@ def _clear_subject(picture: Picture, subject: Mention) -> bool:
     return picture.single(subject.thing.name)
 
 
-def _what_kind(picture: Picture, random: Random) -> Iterator[Question]:
+def _what_kind(picture: PictureFacts, random: Random) -> Iterator[Question]:
     asked = {
         ANIMAL: (
             "What animal is this?",
@@ -178,7 +178,7 @@ def _what_kind(picture: Picture, random: Random) -> Iterator[Question]:
         yield Question(question=phrase, answer=sport, type="other", kind="sport")
 
 
-def _how_many(picture: Picture, random: Random) -> Iterator[Question]:
+def _how_many(picture: PictureFacts, random: Random) -> Iterator[Question]:
     for name in picture.named:
         thing = THINGS[name]
         if thing.kind not in {ANIMAL, VEHICLE} and not (thing.kind in {FOOD, GEAR, OBJECT} and not thing.common):
@@ -213,7 +213,7 @@ def _counting(things: str, number: int, random: Random) -> Question:
     return Question(question=phrase.format(things), answer=str(number), type="number", kind="number")
 
 
-def _what_colour(picture: Picture, random: Random) -> Iterator[Question]:
+def _what_colour(picture: PictureFacts, random: Random) -> Iterator[Question]:
     for name in picture.named:
         thing = THINGS[name]
         if thing.kind not in _COLOURED_KINDS or name in _UNCOLOURED:
@@ -227,7 +227,7 @@ def _what_colour(picture: Picture, random: Random) -> Iterator[Question]:
         yield Question(question=f"What color {verb} the {words}?", answer=colour, type="color", kind="color")
 
 
-def _where(picture: Picture, random: Random) -> Iterator[Question]:
+def _where(picture: PictureFacts, random: Random) -> Iterator[Question]:
     votes = picture.place_votes()
     if not votes:
         return
@@ -261,7 +261,7 @@ def _where(picture: Picture, random: Random) -> Iterator[Question]:
             yield Question(question=f"Where {_is(subject)} {words}?", answer=name, type="other", kind="place")
 
 
-def action_votes(picture: Picture, group: str) -> tuple[Counter[str], list[Mention]]:
+def action_votes(picture: PictureFacts, group: str) -> tuple[Counter[str], list[Mention]]:
     """Votes by caption for what a group does, weak actions left out where a stronger is named; and who does it."""
     votes: Counter[str] = Counter()
     subjects: list[Mention] = []
@@ -273,7 +273,7 @@ def action_votes(picture: Picture, group: str) -> tuple[Counter[str], list[Menti
     return (strong or votes), subjects
 
 
-def _action(picture: Picture, doing: Doing) -> str | None:
+def _action(picture: PictureFacts, doing: Doing) -> str | None:
     target = doing.object.thing.name if doing.object is not None else None
     if doing.verb == "ride":
         if target is None:
@@ -301,7 +301,7 @@ def _action(picture: Picture, doing: Doing) -> str | None:
     return ACTIONS.get(doing.verb)
 
 
-def _what_doing(picture: Picture, random: Random) -> Iterator[Question]:
+def _what_doing(picture: PictureFacts, random: Random) -> Iterator[Question]:
     for group in picture.doers():
         votes, subjects = action_votes(picture, group)
         if not votes:

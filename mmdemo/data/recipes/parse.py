@@ -22,7 +22,7 @@ from mmdemo.data.recipes.vocabulary import (
     PERSON,
     PLACES,
     THINGS,
-    Place,
+    PlaceWord,
     Thing,
     plural,
 )
@@ -85,7 +85,7 @@ class Doing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Caption:
+class ParsedCaption:
     """A parsed caption: ``words`` are all single words, for ruling out what may not be called absent."""
 
     text: str
@@ -93,16 +93,16 @@ class Caption:
     words: frozenset[str]
     mentions: tuple[Mention, ...]
     doings: tuple[Doing, ...]
-    places: tuple[Place, ...]
+    places: tuple[PlaceWord, ...]
     sports: frozenset[str]
 
 
-def parse_caption(text: str) -> Caption:
+def parse_caption(text: str) -> ParsedCaption:
     """Parse one caption; never fails, at worst finds nothing."""
     tokens = tuple(_TOKEN.findall(text.lower().replace("’", "'")))
     hidden = _hidden(tokens)
     mentions = tuple(_mentions(tokens, hidden))
-    return Caption(
+    return ParsedCaption(
         text=text,
         tokens=tokens,
         words=frozenset(tokens),
@@ -133,7 +133,7 @@ def surface_forms() -> Mapping[str, tuple[Thing, bool]]:
 
 
 @cache
-def _place_forms() -> Mapping[str, Place]:
+def _place_forms() -> Mapping[str, PlaceWord]:
     return {form: place for place in PLACES.values() for name in place.names for form in (name, plural(name))}
 
 
@@ -318,7 +318,7 @@ def _object(
     return preposition, None
 
 
-def _places(tokens: tuple[str, ...]) -> list[Place]:
+def _places(tokens: tuple[str, ...]) -> list[PlaceWord]:
     found = []
     forms = _place_forms()
     for start in range(1, len(tokens)):

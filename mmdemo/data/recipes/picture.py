@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmdemo.core.words import word_set
-from mmdemo.data.recipes.parse import Caption, Doing, Mention, parse_caption
+from mmdemo.data.recipes.parse import Doing, Mention, ParsedCaption, parse_caption
 from mmdemo.data.recipes.vocabulary import ANIMAL, PERSON, THINGS
 
 _CROWDS = word_set("couple family team crowd people's spectator spectators fan fans crowds teams families couples")
@@ -21,7 +21,7 @@ _UNREAL = word_set(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class PictureFacts:
     """Captions of one picture, parsed, with their agreement.
 
     ``named`` counts the captions that name a thing; ``words`` holds every word of every caption,
@@ -29,7 +29,7 @@ class Picture:
     """
 
     file_name: str
-    captions: tuple[Caption, ...]
+    captions: tuple[ParsedCaption, ...]
     named: Counter[str]
     words: frozenset[str]
     text: str
@@ -150,10 +150,10 @@ class Picture:
         return ([PERSON] if self.of_kind(PERSON) else []) + groups
 
 
-def read_picture(file_name: str, captions: Sequence[str]) -> Picture:
+def read_picture(file_name: str, captions: Sequence[str]) -> PictureFacts:
     """Parse the captions of one picture."""
     parsed = tuple(parse_caption(caption) for caption in captions)
     named = Counter(name for caption in parsed for name in sorted({mention.thing.name for mention in caption.mentions}))
     words = frozenset(word for caption in parsed for word in caption.words)
     text = " . ".join(" ".join(caption.tokens) for caption in parsed)
-    return Picture(file_name=file_name, captions=parsed, named=named, words=words, text=f" {text} ")
+    return PictureFacts(file_name=file_name, captions=parsed, named=named, words=words, text=f" {text} ")

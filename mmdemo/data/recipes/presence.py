@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from random import Random
 
-from mmdemo.data.recipes.doubts import DOUBTS, PEOPLE_DOUBTS, WHOLE_DOUBTS
+from mmdemo.data.recipes.ambiguity import DOUBTS, PEOPLE_DOUBTS, WHOLE_DOUBTS
 from mmdemo.data.recipes.open_questions import Question
-from mmdemo.data.recipes.picture import Picture
+from mmdemo.data.recipes.picture import PictureFacts
 from mmdemo.data.recipes.vocabulary import ANIMAL, FOOD, PERSON, PLACES, THINGS, VEHICLE, plural
 from mmdemo.data.recipes.yes_no import article
 
@@ -75,7 +75,7 @@ _COMMON_EXTRAS = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Company:
+class CoOccurrence:
     """How often things are named over all pictures, and how often together."""
 
     frequency: Counter[str]
@@ -95,14 +95,14 @@ def askable(name: str) -> bool:
     )
 
 
-def present(picture: Picture) -> list[str]:
+def present(picture: PictureFacts) -> list[str]:
     """Things that two captions or more name."""
     named = [name for name, count in picture.named.items() if count >= 2 and askable(name)]
     votes = picture.place_votes()
     return named + [name for name in ("beach", "pool", "tennis court") if votes[name] >= 2]
 
 
-def keep_company(pictures: Sequence[Picture]) -> Company:
+def co_occurrences(pictures: Sequence[PictureFacts]) -> CoOccurrence:
     """Count over all pictures."""
     frequency: Counter[str] = Counter()
     together: dict[str, Counter[str]] = {}
@@ -111,10 +111,10 @@ def keep_company(pictures: Sequence[Picture]) -> Company:
         frequency.update(here)
         for name in here:
             together.setdefault(name, Counter()).update(other for other in here if other != name)
-    return Company(frequency=frequency, together=together)
+    return CoOccurrence(frequency=frequency, together=together)
 
 
-def is_absent(name: str, picture: Picture) -> bool:
+def is_absent(name: str, picture: PictureFacts) -> bool:
     """Whether no caption gives a reason to think that the thing may be there."""
     if picture.named[name] or picture.words & _doubtful_words(name):
         return False
@@ -146,7 +146,7 @@ def _phrases(name: str) -> tuple[str, ...]:
 
 
 @dataclass(slots=True)
-class Asked:
+class AnswerCounts:
     """How often each thing was asked about so far with the answers yes and no; keeps the two level.
 
     Otherwise the name alone would tell the answer: people are in most pictures, microwaves in few.
@@ -163,7 +163,7 @@ class Asked:
 
 
 def presence_questions(
-    picture: Picture, company: Company, asked: Asked, random: Random, *, pairs: int = 2
+    picture: PictureFacts, company: CoOccurrence, asked: AnswerCounts, random: Random, *, pairs: int = 2
 ) -> list[Question]:
     """Up to ``pairs`` questions about things that are there and as many about things that are not, shuffled."""
     here = present(picture)
@@ -188,7 +188,9 @@ def presence_questions(
     return found
 
 
-def _absent(picture: Picture, company: Company, asked: Asked, used: set[str], random: Random) -> str | None:
+def _absent(
+    picture: PictureFacts, company: CoOccurrence, asked: AnswerCounts, used: set[str], random: Random
+) -> str | None:
     by_company: dict[str, float] = {}
     for name in present(picture):
         for other, count in company.together.get(name, Counter()).items():
@@ -233,7 +235,7 @@ def _ask(name: str, random: Random, *, yes: bool) -> Question:
     return Question(question=text, answer="yes" if yes else "no", type="yes/no", kind="presence")
 
 
-def _whole(picture: Picture, asked: Asked, random: Random) -> Question | None:
+def _whole(picture: PictureFacts, asked: AnswerCounts, random: Random) -> Question | None:
     """Now and then a question about a whole kind: "are there any animals?"."""
     name = random.choice(sorted(_WHOLES))
     if random.random() < 0.6:

@@ -367,7 +367,7 @@ class Thing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class PlaceWord:
     """Somewhere that a picture is taken at; ``outdoor`` None where it may be either."""
 
     name: str
@@ -401,17 +401,17 @@ def _things() -> dict[str, Thing]:
     return things
 
 
-def _places() -> dict[str, Place]:
+def _places() -> dict[str, PlaceWord]:
     places = {}
     for name, rest in _lines(_PLACES):
         outdoor = True if "out" in rest else False if "in" in rest else None
         names = tuple(word for word in rest if word not in {"out", "in", "mass"})
-        places[name] = Place(name=name, names=(name, *names), outdoor=outdoor, mass="mass" in rest)
+        places[name] = PlaceWord(name=name, names=(name, *names), outdoor=outdoor, mass="mass" in rest)
     return places
 
 
 THINGS: Mapping[str, Thing] = MappingProxyType(_things())
-PLACES: Mapping[str, Place] = MappingProxyType(_places())
+PLACES: Mapping[str, PlaceWord] = MappingProxyType(_places())
 
 _IRREGULAR = {
     "man": "men",

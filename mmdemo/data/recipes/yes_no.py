@@ -10,7 +10,7 @@ from random import Random
 
 from mmdemo.core.words import word_set
 from mmdemo.data.recipes.open_questions import Question, action_votes, subject_phrase
-from mmdemo.data.recipes.picture import Picture
+from mmdemo.data.recipes.picture import PictureFacts
 from mmdemo.data.recipes.verbs import FORMS, WEAK_ACTIONS
 from mmdemo.data.recipes.vocabulary import ANIMAL, CLOTHING, NEAR_COLOURS, PERSON, PLACES, THINGS, plural
 
@@ -56,7 +56,7 @@ _WORN = {
 }
 
 
-def yes_no_questions(picture: Picture, random: Random) -> list[Question]:
+def yes_no_questions(picture: PictureFacts, random: Random) -> list[Question]:
     """Yes/no questions other than presence."""
     recipes = (_colour, _action, _kind, _place, _number, _wearing, _gender, _outdoors)
     return [question for recipe in recipes for question in recipe(picture, random)]
@@ -66,7 +66,7 @@ def _question(text: str, yes: bool) -> Question:
     return Question(question=text, answer="yes" if yes else "no", type="yes/no", kind="yes/no")
 
 
-def _colour(picture: Picture, random: Random) -> Iterator[Question]:
+def _colour(picture: PictureFacts, random: Random) -> Iterator[Question]:
     for name in picture.named:
         agreed = picture.colour(name)
         thing = THINGS[name]
@@ -84,7 +84,7 @@ def _colour(picture: Picture, random: Random) -> Iterator[Question]:
             yield _question(f"{words} {random.choice(wrong)}?", yes=False)
 
 
-def _action(picture: Picture, random: Random) -> Iterator[Question]:
+def _action(picture: PictureFacts, random: Random) -> Iterator[Question]:
     said = {FORMS[word] for word in picture.words if word in FORMS}
     for group in picture.doers():
         votes, subjects = action_votes(picture, group)
@@ -121,7 +121,7 @@ def _base(action: str) -> str:
     return FORMS.get(first, first)
 
 
-def _kind(picture: Picture, random: Random) -> Iterator[Question]:
+def _kind(picture: PictureFacts, random: Random) -> Iterator[Question]:
     names = picture.of_kind(ANIMAL)
     if len(names) != 1 or picture.named[names[0]] < 3 or picture.unreal():
         return
@@ -148,7 +148,7 @@ def article(name: str) -> str:
     return f"{'an' if name[0] in 'aeio' or name.startswith('umb') else 'a'} {name}"
 
 
-def _place(picture: Picture, random: Random) -> Iterator[Question]:
+def _place(picture: PictureFacts, random: Random) -> Iterator[Question]:
     votes = picture.place_votes()
     strong = [name for name, support in votes.items() if support >= 2 and not PLACES[name].mass]
     if not strong:
@@ -193,7 +193,7 @@ def _placed(asked: str, name: str) -> str:
     return asked.format(f"{'on' if name in on else 'at' if name in at else 'in'} {article(name)}")
 
 
-def _number(picture: Picture, random: Random) -> Iterator[Question]:
+def _number(picture: PictureFacts, random: Random) -> Iterator[Question]:
     numbers = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
     for name in picture.of_kind(ANIMAL):
         number = picture.count(name)
@@ -203,7 +203,7 @@ def _number(picture: Picture, random: Random) -> Iterator[Question]:
         yield _question(f"Are there {numbers[said]} {plural(name)}?", yes=said == number)
 
 
-def _wearing(picture: Picture, random: Random) -> Iterator[Question]:
+def _wearing(picture: PictureFacts, random: Random) -> Iterator[Question]:
     if not picture.one_person():
         return
     subjects = [mention for name in picture.of_kind(PERSON) for mention in picture.mentions(name)]
@@ -223,7 +223,7 @@ def _wearing(picture: Picture, random: Random) -> Iterator[Question]:
         yield _question(f"Is {words} wearing {article(random.choice(wrong))}?", yes=False)
 
 
-def _gender(picture: Picture, random: Random) -> Iterator[Question]:
+def _gender(picture: PictureFacts, random: Random) -> Iterator[Question]:
     for names in (("man", "woman"), ("boy", "girl")):
         found = [name for name in names if picture.named[name] >= 3]
         both = {"man", "woman", "boy", "girl"} & set(picture.named)
@@ -238,7 +238,7 @@ def _gender(picture: Picture, random: Random) -> Iterator[Question]:
             yield _question(f"Is the person a {asked}?", yes=asked == found[0])
 
 
-def _outdoors(picture: Picture, random: Random) -> Iterator[Question]:
+def _outdoors(picture: PictureFacts, random: Random) -> Iterator[Question]:
     votes = picture.place_votes()
     outdoor = {PLACES[name].outdoor for name, support in votes.items() if support >= 1} - {None}
     support = sum(count for name, count in votes.items() if PLACES[name].outdoor is not None)

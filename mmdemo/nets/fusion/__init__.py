@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mmdemo.nets.fusion.attention import CoAttentionFusion, CrossAttentionFusion
-from mmdemo.nets.fusion.base import FUSION_NAMES, QUESTION_ENCODERS, AskConfig, Fused, Fusion
+from mmdemo.nets.fusion.base import FUSION_NAMES, QUESTION_ENCODERS, AskConfig, Fusion, FusionOutput
 from mmdemo.nets.fusion.pooled import EarlyFusion, HybridFusion, LateFusion, WeightedFusion
 
 __all__ = [
@@ -16,8 +16,8 @@ __all__ = [
     "CoAttentionFusion",
     "CrossAttentionFusion",
     "EarlyFusion",
-    "Fused",
     "Fusion",
+    "FusionOutput",
     "HybridFusion",
     "LateFusion",
     "WeightedFusion",

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdemo.nets.attention import Block, Blocks, GridProjection
-from mmdemo.nets.fusion.base import AskConfig, Fused, Fusion, answer_head, mean_token
+from mmdemo.nets.fusion.base import AskConfig, Fusion, FusionOutput, answer_head, mean_token
 
 
 class GridFusion(Fusion):
@@ -39,13 +39,13 @@ class CrossAttentionFusion(GridFusion):
         self.norm = nn.LayerNorm(2 * config.width)
         self.answer = answer_head(2 * config.width, config)
 
-    def fuse(self, x: Tensor, mask: Tensor, memory: Tensor, picture: Tensor) -> Fused:
+    def fuse(self, x: Tensor, mask: Tensor, memory: Tensor, picture: Tensor) -> FusionOutput:
         seen = mask[:, None, None, :]  # (B, 1, 1, T)
         for block in self.blocks:
             key, value = block.cross_attention.keys(memory)  # (P, h, G * G, W / h)
             x, _ = block(x, (key[picture], value[picture]), mask=seen)
         both = torch.cat((mean_token(x, mask), memory.mean(dim=1)[picture]), dim=1)  # (B, 2 W)
-        return Fused(self.answer(self.norm(both)))
+        return FusionOutput(self.answer(self.norm(both)))
 
 
 class CoAttentionLayer(nn.Module):
@@ -88,10 +88,10 @@ class CoAttentionFusion(GridFusion):
         self.norm = nn.LayerNorm(2 * config.width)
         self.answer = answer_head(2 * config.width, config)
 
-    def fuse(self, x: Tensor, mask: Tensor, memory: Tensor, picture: Tensor) -> Fused:
+    def fuse(self, x: Tensor, mask: Tensor, memory: Tensor, picture: Tensor) -> FusionOutput:
         seen = mask[:, None, None, :]  # (B, 1, 1, T)
         cells = memory[picture]  # (B, G * G, W)
         for layer in self.layers:
             x, cells = layer(x, cells, seen)
         both = torch.cat((mean_token(x, mask), cells.mean(dim=1)), dim=1)  # (B, 2 W)
-        return Fused(self.answer(self.norm(both)))
+        return FusionOutput(self.answer(self.norm(both)))

@@ -64,7 +64,7 @@ class AskConfig:
             raise ValueError("blind and question_blind together leave nothing to answer from")
 
 
-class Fused(NamedTuple):
+class FusionOutput(NamedTuple):
     """Logits (B, K); and (B, 2), the shares of picture and question, where the fusion learns any."""
 
     logits: Tensor
@@ -89,7 +89,7 @@ class Fusion(nn.Module, ABC):
         found: Tensor = self.picture(grid)
         return found
 
-    def fused(self, tokens: Tensor, mask: Tensor, memory: Tensor, picture: Tensor) -> Fused:
+    def fused(self, tokens: Tensor, mask: Tensor, memory: Tensor, picture: Tensor) -> FusionOutput:
         """Logits, and the shares of the modalities.
 
         Args:
@@ -106,7 +106,7 @@ class Fusion(nn.Module, ABC):
         return self.fused(tokens, mask, memory, picture).logits
 
     @abstractmethod
-    def fuse(self, x: Tensor, mask: Tensor, memory: Tensor, picture: Tensor) -> Fused:
+    def fuse(self, x: Tensor, mask: Tensor, memory: Tensor, picture: Tensor) -> FusionOutput:
         """As :meth:`fused`, with encoded tokens x (B, T, W)."""
 
 

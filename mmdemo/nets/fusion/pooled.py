@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmdemo.nets.fusion.base import AskConfig, Fused, Fusion, answer_head, mean_token, shown_logits
+from mmdemo.nets.fusion.base import AskConfig, Fusion, FusionOutput, answer_head, mean_token, shown_logits
 
 PACE = 10.0
 """Factor on single learned shares: Adam moves every number alike, and a matrix moves its output by far more."""
@@ -43,11 +43,11 @@ class PooledFusion(Fusion):
         super().__init__(config)
         self.picture = PooledPicture(config)
 
-    def fuse(self, x: Tensor, mask: Tensor, memory: Tensor, picture: Tensor) -> Fused:
+    def fuse(self, x: Tensor, mask: Tensor, memory: Tensor, picture: Tensor) -> FusionOutput:
         return self.vectors(memory[picture], mean_token(x, mask))
 
     @abstractmethod
-    def vectors(self, v: Tensor, q: Tensor) -> Fused:
+    def vectors(self, v: Tensor, q: Tensor) -> FusionOutput:
         """Args: v, q (B, W)."""
 
 
@@ -64,8 +64,8 @@ class EarlyFusion(PooledFusion):
         self.norm = nn.LayerNorm(2 * config.width)
         self.answer = answer_head(2 * config.width, config)
 
-    def vectors(self, v: Tensor, q: Tensor) -> Fused:
-        return Fused(self.answer(self.norm(torch.cat((q, v), dim=1))))  # (B, K)
+    def vectors(self, v: Tensor, q: Tensor) -> FusionOutput:
+        return FusionOutput(self.answer(self.norm(torch.cat((q, v), dim=1))))  # (B, K)
 
 
 class WeightedFusion(PooledFusion):
@@ -83,11 +83,11 @@ class WeightedFusion(PooledFusion):
         self.norm = nn.LayerNorm(width)
         self.answer = answer_head(width, config)
 
-    def vectors(self, v: Tensor, q: Tensor) -> Fused:
+    def vectors(self, v: Tensor, q: Tensor) -> FusionOutput:
         gate = self.gate(torch.cat((q, v), dim=1)).float()  # (B, 2)
         weights = (gate + shown_logits(self.config).to(gate.device)).softmax(dim=1)  # (B, 2)
         mixed = weights[:, :1] * v + weights[:, 1:] * q  # (B, W)
-        return Fused(self.answer(self.norm(mixed)), weights)
+        return FusionOutput(self.answer(self.norm(mixed)), weights)
 
 
 class LateHeads(nn.Module):
@@ -122,9 +122,9 @@ class LateFusion(PooledFusion):
         super().__init__(config)
         self.late = LateHeads(config)
 
-    def vectors(self, v: Tensor, q: Tensor) -> Fused:
+    def vectors(self, v: Tensor, q: Tensor) -> FusionOutput:
         logits, shares = self.late(v, q)
-        return Fused(logits, shares.expand(len(v), 2))
+        return FusionOutput(logits, shares.expand(len(v), 2))
 
 
 class HybridFusion(PooledFusion):
@@ -142,11 +142,11 @@ class HybridFusion(PooledFusion):
         self.late = LateHeads(config)
         self.early_share = nn.Parameter(torch.zeros(()))
 
-    def vectors(self, v: Tensor, q: Tensor) -> Fused:
+    def vectors(self, v: Tensor, q: Tensor) -> FusionOutput:
         early = self.answer(self.norm(torch.cat((q, v), dim=1)))  # (B, K)
         late, shares = self.late(v, q)
         both = PACE * torch.stack((self.early_share, torch.zeros_like(self.early_share)))  # softmax of it is (λ, 1 - λ)
-        return Fused(averaged(torch.stack((early, late)), both), shares.expand(len(v), 2))
+        return FusionOutput(averaged(torch.stack((early, late)), both), shares.expand(len(v), 2))
 
 
 def averaged(logits: Tensor, shares: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ from mmdemo.core.words import question_kind
 from mmdemo.data.check import CheckReport, PartReport, report
 from mmdemo.data.examples import Example
 from mmdemo.data.folders import dataset_name
-from mmdemo.data.parts import make_parts
 from mmdemo.data.readable import Say
+from mmdemo.data.splits import make_splits
 from mmdemo.studio.preview.cautions import warn
 from mmdemo.studio.preview.kinds import guess_task
 
@@ -97,7 +97,7 @@ def look(task: str, data: Sequence[Path], *, allow_leaks: bool = False, say: Say
     started = time.monotonic()
     folders = tuple(data)
     try:
-        parts = make_parts(task, folders, allow_leaks=allow_leaks, say=say)
+        parts = make_splits(task, folders, allow_leaks=allow_leaks, say=say)
     except MmdemoError as error:  # nothing can be read, so there is nothing to show
         return Preview(
             task=task,

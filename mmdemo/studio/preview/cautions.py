@@ -8,7 +8,7 @@ from pathlib import Path
 from mmdemo.data.check import SHORT_SECONDS, CheckReport
 from mmdemo.data.emotions import emotion
 from mmdemo.data.folders import subfolders, tables_in
-from mmdemo.studio.taught.store import classes_of
+from mmdemo.studio.datasets.store import classes_of
 
 FEW_OF_LABEL = 10
 """Examples of a class below which a warning is given."""

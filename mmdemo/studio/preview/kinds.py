@@ -13,7 +13,7 @@ from mmdemo.data.read import PICTURE_SUFFIXES, SOUND_SUFFIXES
 from mmdemo.data.rows import column
 from mmdemo.data.table_examples import CAPTIONS, LABELS, QUESTIONS, tables_of
 from mmdemo.data.tables import columns, read_rows
-from mmdemo.studio.taught.store import task_of
+from mmdemo.studio.datasets.store import task_of
 
 _ROWS = 20
 _FILES_OF_CLASS = 50

@@ -107,7 +107,7 @@ def build(page: Page, task: gr.Radio, a: gr.Dropdown, b: gr.Dropdown) -> tuple[D
 
     def keep_it(kept: Any, at: float, called: str, request: gr.Request) -> tuple[Any, ...]:
         from mmdemo.studio.compare import folder_of
-        from mmdemo.studio.mixture import save_mixture
+        from mmdemo.studio.interpolation import save_interpolation
         from mmdemo.studio.runs import check_name
 
         language = language_in(request)
@@ -119,7 +119,7 @@ def build(page: Page, task: gr.Radio, a: gr.Dropdown, b: gr.Dropdown) -> tuple[D
             if wanted:  # as for runs: a name that every part of the page takes, and never a place
                 check_name(wanted)
             at = round(at, 6)
-            folder = save_mixture(
+            folder = save_interpolation(
                 folder_of(one), folder_of(other), at, wanted, metrics=found.metrics(at), notes=found.notes
             )
         except Exception as error:

@@ -26,7 +26,7 @@ from mmdemo.ui.strings import Language, label_text, metric_text, text
 if TYPE_CHECKING:
     from mmdemo.evaluate.forgetting import Curve
     from mmdemo.evaluate.scores import Rows
-    from mmdemo.evaluate.verdict import Row, Said, Verdict
+    from mmdemo.evaluate.verdict import ComparedExample, Prediction, Verdict
 
 SHOWN = 40
 """Flipped examples on the page; the file for spreadsheets has all."""
@@ -269,7 +269,7 @@ def _flipped(found: Verdict, *, served: Path, sound: bool, language: Language) -
     return "".join(parts)
 
 
-def _flip(row: Row, *, served: Path, sound: bool, captions: bool, language: Language) -> str:
+def _flip(row: ComparedExample, *, served: Path, sound: bool, captions: bool, language: Language) -> str:
     """One example: a line that opens to the picture or player with both answers."""
     truth = label_text(row.truth, language)
     right = text("compare_closer_is" if captions else "compare_right_is", language, side=row.right.upper())
@@ -297,7 +297,7 @@ def _image(address: str, alt: str) -> str:
     return f'<img src="{address}" alt="{escape(alt)}">' if address else ""
 
 
-def _said(said: Said, *, captions: bool, language: Language) -> str:
+def _said(said: Prediction, *, captions: bool, language: Language) -> str:
     worth = f" · CIDEr {said.credit:.2f}" if captions else ""
     return f"{escape(label_text(said.answer, language))} <span class='mm-sub'>{percent(said.score)}{worth}</span>"
 

@@ -124,10 +124,10 @@ def _kept_aside(name: str) -> bool:
 
 def _datasets(task: str) -> list[Path]:
     """Datasets made by hand for the task, and those that were brought, whose task nobody knows."""
-    from mmdemo.studio.taught import list_folders, list_taught
+    from mmdemo.studio.datasets import list_datasets, list_folders
 
-    made = {dataset.name for dataset in list_taught()}
-    of_task = {dataset.name for dataset in list_taught(task)}
+    made = {dataset.name for dataset in list_datasets()}
+    of_task = {dataset.name for dataset in list_datasets(task)}
     return [folder for folder in list_folders() if folder.name in of_task or folder.name not in made]
 
 
@@ -138,7 +138,7 @@ def read_choice(task: str, chosen: str | None, typed: str | None, language: Lang
         MmdemoError: None were, or they cannot be read.
     """
     from mmdemo.studio.compare import read_data
-    from mmdemo.studio.held import held_out
+    from mmdemo.studio.run_data import held_out
 
     if chosen and chosen.startswith(HELD):
         return held_out(checkpoints_root() / Path(chosen.removeprefix(HELD)).name)

@@ -149,25 +149,25 @@ def build(page: Page, studio: Studio) -> RunsTab:
         return gr.Row(visible=False), gr.Row(visible=False)
 
     def do_download(name: str, request: gr.Request) -> tuple[Any, ...]:
-        from mmdemo.studio import exchange, runs
+        from mmdemo.studio import import_model, runs
 
         try:
             _need(name, language_in(request))
             runs.read_run(name)  # a name, never a place on this machine
             folder = Path(zipped.GRADIO_CACHE)
             folder.mkdir(parents=True, exist_ok=True)
-            return "", str(exchange.export(name, Path(tempfile.mkdtemp(dir=folder)) / f"{name}.zip"))
+            return "", str(import_model.export(name, Path(tempfile.mkdtemp(dir=folder)) / f"{name}.zip"))
         except Exception as error:
             return notice(error, language_in(request)), None
 
     def do_receive(file: str | None, request: gr.Request) -> tuple[Any, ...]:
-        from mmdemo.studio import exchange
+        from mmdemo.studio import import_model
 
         language = language_in(request)
         if not file:
             return "", gr.skip()
         try:
-            card = exchange.receive(Path(file))
+            card = import_model.receive(Path(file))
         except Exception as error:
             return notice(error, language), None
         return _said("runs_received", language, name=card.id, task=run_view.task_name(card.task, language)), None

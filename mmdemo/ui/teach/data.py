@@ -19,7 +19,7 @@ from mmdemo.ui.teach import lists as teach_lists
 from mmdemo.ui.wiring import CHOICE, LIVE_EVENTS, AnyComponent, Page, language_in, notice, own_kind
 
 if TYPE_CHECKING:
-    from mmdemo.studio.taught import Taught
+    from mmdemo.studio.datasets import HandmadeDataset
 
 LABELLED = ("classify", "sentiment")
 """Tasks whose data are classes."""
@@ -32,7 +32,7 @@ SOURCES = (HAND, FILES, CORRECTIONS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class At:
+class Selection:
     """Where somebody is: the task, the set (its name, "" for none yet), the class, the item; and what was pressed."""
 
     task: str
@@ -50,7 +50,7 @@ class At:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moved:
+class DataChange:
     """What an action changed of where somebody is; None leaves it. ``said`` is a sentence for them."""
 
     name: str | None = None
@@ -69,7 +69,7 @@ def unchecked(component: AnyComponent) -> AnyComponent:
     return own_kind(component, preprocess=lambda _, payload: payload)
 
 
-class Data:
+class DataPanel:
     """The parts of the section, and how they follow the disk."""
 
     def __init__(self, page: Page) -> None:
@@ -113,16 +113,16 @@ class Data:
             large, *fields,
         ]  # fmt: skip
 
-    def at(self, request: gr.Request, *given: Any, pressed: str = "") -> At:
+    def at(self, request: gr.Request, *given: Any, pressed: str = "") -> Selection:
         """Where somebody is, by the values of :attr:`given`; sets and classes that are gone are none."""
-        from mmdemo.studio import taught
+        from mmdemo.studio import datasets
 
         task, source, name, label, shown, selected = given
         wanted = f"corrections-{task}" if source == CORRECTIONS else name
-        names = [one.name for one in taught.list_taught(task)]
+        names = [one.name for one in datasets.list_datasets(task)]
         found = wanted if wanted in names else ""
         language = language_in(request)
-        return At(
+        return Selection(
             task=task,
             source=source,
             name=found,
@@ -136,7 +136,7 @@ class Data:
     def on(
         self,
         triggers: Any,
-        action: Callable[..., Moved | None],
+        action: Callable[..., DataChange | None],
         inputs: Sequence[Any] = (),
         *,
         api_name: str,
@@ -149,7 +149,7 @@ class Data:
         """Wire an action: it is done, and everything that follows the disk is shown anew.
 
         Args:
-            action: Called with :class:`At` and the values of ``inputs``; what it raises is said in one sentence.
+            action: Called with :class:`Selection` and the values of ``inputs``; what it raises is said in one sentence.
             empties: Inputs to clear when it was done; a failure leaves them, so that nothing is lost.
             closes: Rows to hide when it was done; a failure leaves them open, to try again.
             choice: Of several in a row the last one counts; of anything else the first, until it is done.
@@ -161,7 +161,7 @@ class Data:
             told = event._data if event is not None and isinstance(event._data, dict) else {}
             try:
                 at = self.at(request, *given[:count], pressed=str(told.get("run", "")))
-                moved = action(at, *given[count:]) or Moved()
+                moved = action(at, *given[count:]) or DataChange()
                 done = (*(None for _ in empties), *(gr.Row(visible=False) for _ in closes))
                 return [*self.views(at, moved), *done]
             except Exception as error:
@@ -172,16 +172,16 @@ class Data:
         outputs = [*self.outputs, *empties, *closes]
         return gr.on(triggers, run, [*self.given, *inputs], outputs, api_name=api_name, js=js, **settings)
 
-    def views(self, at: At, moved: Moved) -> list[Any]:
+    def views(self, at: Selection, moved: DataChange) -> list[Any]:
         """Updates of :attr:`outputs` from the disk."""
-        from mmdemo.studio import taught
+        from mmdemo.studio import datasets
 
-        there, damaged = taught.survey(at.task)
+        there, damaged = datasets.survey(at.task)
         sets = [one for one in there if one.name != f"corrections-{at.task}"]
         wanted = at.name if moved.name is None else moved.name
         if at.source == HAND and wanted not in [one.name for one in sets]:
             wanted = newest_set(sets)
-        chosen = taught.read_taught(wanted) if wanted else None
+        chosen = datasets.read_dataset(wanted) if wanted else None
         said = run_view.told(moved.said) if moved.said else ""
         if damaged and not said:  # it is not in the list, and nobody else says why
             said = notice(damaged[0], at.language)
@@ -242,13 +242,13 @@ class Data:
         return str(self.large.GRADIO_CACHE)
 
 
-def newest_set(sets: Sequence[Taught]) -> str:
+def newest_set(sets: Sequence[HandmadeDataset]) -> str:
     """Name of the set that was changed last, "" where there is none: what a page opens with."""
     made = [one for one in sets if not one.name.startswith("corrections-")]
     return max(made, key=_changed).name if made else ""
 
 
-def stamp_of(chosen: Taught | None) -> str:
+def stamp_of(chosen: HandmadeDataset | None) -> str:
     """Another text whenever a set was changed."""
     if chosen is None:
         return ""
@@ -256,28 +256,28 @@ def stamp_of(chosen: Taught | None) -> str:
     return f"{chosen.name}|{len(chosen.items)}|{len(chosen.classes)}|{newest}|{_changed(chosen)}"
 
 
-def _changed(chosen: Taught) -> float:
+def _changed(chosen: HandmadeDataset) -> float:
     try:
         return max((file.stat().st_mtime for file in chosen.folder.iterdir() if file.is_file()), default=0.0)
     except OSError:
         return 0.0
 
 
-def own_set(at: At) -> str:
+def own_set(at: Selection) -> str:
     """The set that is worked on; made, with a name of its own, when there is none yet."""
-    from mmdemo.studio import taught
+    from mmdemo.studio import datasets
 
     if at.name:
         return at.name
-    taken = {folder.name for folder in taught.list_folders()}
+    taken = {folder.name for folder in datasets.list_folders()}
     name = OWN_NAMES[at.task]
     number = 2
     while name in taken:
         name, number = f"{OWN_NAMES[at.task]}-{number}", number + 1
-    return taught.make(name, at.task).name
+    return datasets.make(name, at.task).name
 
 
-def need_set(at: At) -> str:
+def need_set(at: Selection) -> str:
     """The set that is worked on.
 
     Raises:
@@ -294,4 +294,4 @@ def folder_for_download(cache: str) -> Path:
     return Path(tempfile.mkdtemp(dir=cache))
 
 
-__all__ = ["TASKS", "At", "Data", "Moved", "folder_for_download", "need_set", "own_set", "stamp_of"]
+__all__ = ["TASKS", "DataChange", "DataPanel", "Selection", "folder_for_download", "need_set", "own_set", "stamp_of"]

@@ -14,12 +14,12 @@ from mmdemo.ui.runs.tab import DOWNLOAD, PRESSED
 from mmdemo.ui.strings import text
 from mmdemo.ui.teach import actions as act
 from mmdemo.ui.teach import camera
-from mmdemo.ui.teach.data import At, Data, folder_for_download, need_set, unchecked
+from mmdemo.ui.teach.data import DataPanel, Selection, folder_for_download, need_set, unchecked
 from mmdemo.ui.wiring import DATA_EVENTS, QUICK_EVENTS, Page, language_in, notice, raw_file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hand:
+class ManualEntry:
     """The parts that are shown or hidden by task and source."""
 
     sets: gr.Row
@@ -35,14 +35,14 @@ class Hand:
 
 
 def visible(task: str, source: str) -> list[bool]:
-    """Which parts of :class:`Hand` are shown."""
+    """Which parts of :class:`ManualEntry` are shown."""
     hand = source == "hand"
     labelled = task in ("classify", "sentiment")
     kinds = [task == "classify", task == "sentiment", task == "caption", task == "ask"]
     return [hand, hand and labelled, *(hand and kind for kind in kinds), source != "files"]
 
 
-def build(page: Page, data: Data) -> Hand:
+def build(page: Page, data: DataPanel) -> ManualEntry:
     """Lay out what data are made with, and the list of what is there."""
     words = page.words
     with gr.Row(elem_classes="mm-set") as sets:
@@ -238,18 +238,18 @@ def build(page: Page, data: Data) -> Hand:
     on([item_close.click], act.close, api_name="page_teach_close")
 
     def make_zip(request: gr.Request, *given: Any) -> tuple[Any, ...]:
-        from mmdemo.studio import taught
+        from mmdemo.studio import datasets
 
         try:
             at = data.at(request, *given)
-            return "", str(taught.export(need_set(at), folder_for_download(zipped.GRADIO_CACHE)))
+            return "", str(datasets.export(need_set(at), folder_for_download(zipped.GRADIO_CACHE)))
         except Exception as error:
             return notice(error, language_in(request)), None
 
     zip_it.click(make_zip, data.given, [data.said, zipped], api_name="page_teach_zip", **DATA_EVENTS).success(
         None, None, None, js=DOWNLOAD.format(id="teach-zipped"), api_name="page_teach_take", api_visibility="private"
     )
-    return Hand(
+    return ManualEntry(
         sets=sets, classes=classes, pictures=pictures, clips=clips, captions=captions, questions=questions, lists=lists
     )
 
@@ -273,11 +273,11 @@ def _picture(page: Page, elem_id: str) -> gr.Image:
     )
 
 
-def _about_class(at: At) -> str:
+def _about_class(at: Selection) -> str:
     return run_view.told(text("teach_class_ask", at.language, name=at.label))
 
 
-def _about_set(at: At) -> str:
+def _about_set(at: Selection) -> str:
     return run_view.told(text("teach_delete_ask", at.language, name=at.name))
 
 

@@ -11,8 +11,8 @@ from mmdemo.ui.strings import Language, text
 from mmdemo.ui.thumbs import player, small_picture
 
 if TYPE_CHECKING:
+    from mmdemo.studio.datasets import Item
     from mmdemo.studio.preview import Preview
-    from mmdemo.studio.taught import Item
 
 PAGE_OF_ITEMS = 48
 """Items that a list shows at first, and by how many it grows."""

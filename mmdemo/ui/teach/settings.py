@@ -160,10 +160,10 @@ def fitting(task: str, preview: Preview | None, name: str, base: str = "") -> di
 
 def starting_points(engine: Engine, task: str, language: Language) -> list[tuple[str, str]]:
     """What a training of a task can start from, as words and value: models of ours, then those that others made."""
-    from mmdemo.studio.bases import public_bases
+    from mmdemo.studio.hub_bases import hub_starting_points
 
     found = [(name, name) for name in own_model_ids(engine, task)]
-    for one in public_bases(task):
+    for one in hub_starting_points(task):
         place = Path(one.id)
         key = "teach_base_folder" if place.is_absolute() else "teach_base_public"
         found.append((text(key, language, name=place.name if place.is_absolute() else one.id), one.id))
@@ -179,10 +179,10 @@ def is_public(task: str, base: str) -> bool:
 
 def base_note(task: str, base: str, language: Language) -> str:
     """What is different with a model that others made, as HTML; "" with one of ours."""
-    from mmdemo.models.public.opening import NOT_STATED
-    from mmdemo.studio.bases import public_base
+    from mmdemo.models.families.factory import NOT_STATED
+    from mmdemo.studio.hub_bases import hub_starting_point
 
-    found = public_base(task, base)
+    found = hub_starting_point(task, base)
     if found is None:
         return ""
     if found.tuned:

@@ -23,7 +23,7 @@ from mmdemo.ui.teach import camera
 from mmdemo.ui.teach import hand as teach_hand
 from mmdemo.ui.teach import lists as teach_lists
 from mmdemo.ui.teach import settings as options
-from mmdemo.ui.teach.data import FILES, HAND, Data, folder_for_download, newest_set, unchecked
+from mmdemo.ui.teach.data import FILES, HAND, DataPanel, folder_for_download, newest_set, unchecked
 from mmdemo.ui.wiring import (
     CHOICE,
     DATA_EVENTS,
@@ -40,7 +40,7 @@ LOOK_BY_ITSELF = 400
 
 
 @dataclass(frozen=True, eq=False)
-class Looked:
+class Previewed:
     """A preview as the page keeps it: each look is another one, which is what gradio asks to notice a change."""
 
     preview: Any
@@ -51,7 +51,7 @@ def build(page: Page, studio: Studio) -> None:
     words = page.words
     gr.Markdown(words("teach_intro"), elem_classes="intro")
     gr.Markdown(words("teach_step_data"), elem_classes="mm-step")
-    data = Data(page)
+    data = DataPanel(page)
     with gr.Column(visible=False) as bring, gr.Row(equal_height=True, elem_classes="mm-two"):
         zipped = raw_file(gr.File(label=words("teach_zip_in"), file_types=[".zip"], height=150, elem_id="teach-zip-in"))
         with gr.Column(min_width=260):
@@ -79,9 +79,9 @@ def build(page: Page, studio: Studio) -> None:
     where = [data.task, data.source, data.name, folder]
 
     def arrange(task: str, source: str) -> list[Any]:
-        from mmdemo.studio import taught
+        from mmdemo.studio import datasets
 
-        found = [str(one) for one in taught.list_folders() if not (one / "dataset.json").is_file()]
+        found = [str(one) for one in datasets.list_folders() if not (one / "dataset.json").is_file()]
         parts = teach_hand.visible(task, source)
         groups = [gr.Column(visible=one) for one in parts]
         names = [(Path(one).name, one) for one in found]
@@ -99,10 +99,10 @@ def build(page: Page, studio: Studio) -> None:
     data.on([data.task.input, data.source.input], teach_actions.again, api_name="page_teach_task", choice=True)
 
     def unpack(file: str | None, request: gr.Request) -> tuple[Any, ...]:
-        from mmdemo.studio import received
+        from mmdemo.studio import import_data
 
         try:
-            found = received.receive(Path(file or ""))
+            found = import_data.receive(Path(file or ""))
         except Exception as error:
             return notice(error, language_in(request)), None, gr.skip()
         note = text("teach_unpacked", language_in(request), n=found.files, name=found.name)
@@ -122,16 +122,16 @@ def build(page: Page, studio: Studio) -> None:
         except Exception as error:
             return [notice(error, language), None]
         served = Path(data.listing_cache())
-        return [teach_lists.preview(found, served=served, language=language), Looked(found)]
+        return [teach_lists.preview(found, served=served, language=language), Previewed(found)]
 
     def look_if_small(
         task: str, source: str, name: str | None, typed: str, leaks: bool, request: gr.Request
     ) -> list[Any]:
-        from mmdemo.studio import taught
+        from mmdemo.studio import datasets
 
         if source != FILES:
             set_name = name if source == HAND else f"corrections-{task}"
-            found = next((one for one in taught.list_taught(task) if one.name == set_name), None)
+            found = next((one for one in datasets.list_datasets(task) if one.name == set_name), None)
             if found is not None and 0 < len(found.items) <= LOOK_BY_ITSELF:
                 return look_at(task, source, name, typed, leaks, request)
         return [answers.empty("teach_look_empty", language_in(request)), None]
@@ -161,12 +161,12 @@ def build(page: Page, studio: Studio) -> None:
         before: Any,
         *values: Any,
     ) -> list[Any]:
-        from mmdemo.studio import taught
+        from mmdemo.studio import datasets
 
         language = language_in(request)
 
         if source == HAND and not name:  # the list may not be filled yet; what it will be filled with counts
-            name = newest_set(taught.list_taught(task))
+            name = newest_set(datasets.list_datasets(task))
         stem = {HAND: name or task, FILES: Path(typed or task).name}.get(source, f"corrected-{task}")
         other_task = before.get("task") != task
         out, base = values[:2]
@@ -316,7 +316,7 @@ def build(page: Page, studio: Studio) -> None:
     # ------------------------------------------------------------ the start
 
     def begin(request: gr.Request, device: str, looked_at: Any, *given: Any) -> list[Any]:
-        from mmdemo.studio import bases, runs
+        from mmdemo.studio import hub_bases, runs
         from mmdemo.studio import settings as choices
 
         language = language_in(request)
@@ -325,7 +325,7 @@ def build(page: Page, studio: Studio) -> None:
             found = looked_at and looked_at.preview
             if found is not None and found.data == choice.data and not found.good:
                 raise MmdemoError(text("teach_not_yet", language), found.refusals[0].rstrip("."))
-            bases.check(choice, found)
+            hub_bases.check(choice, found)
             run = runs.start(choices.arguments(choice), name=choice.out)
         except Exception as error:
             return [notice(error, language), *(gr.skip() for _ in range(4))]
@@ -346,14 +346,14 @@ def places(task: str, source: str, name: str | None, typed: str, language: Langu
     Raises:
         MmdemoError: There are none yet, or the folder cannot be used.
     """
-    from mmdemo.studio import received, taught
+    from mmdemo.studio import datasets, import_data
 
     if source == FILES:
-        return (received.usable_folder(typed or ""),)
+        return (import_data.usable_folder(typed or ""),)
     wanted = name if source == HAND else f"corrections-{task}"
-    if not wanted or (source != HAND and wanted not in [one.name for one in taught.list_taught(task)]):
+    if not wanted or (source != HAND and wanted not in [one.name for one in datasets.list_datasets(task)]):
         raise MmdemoError(text("teach_no_data", language), "", text("teach_no_data_try", language))
-    return (taught.read_taught(wanted).folder,)
+    return (datasets.read_dataset(wanted).folder,)
 
 
 def _time(choice: Any, preview: Any, language: Language) -> str:

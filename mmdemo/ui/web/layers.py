@@ -14,9 +14,9 @@ import httpx
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
+from mmdemo.ui.inference_only import MCP_ADDRESSES, OPEN_ADDRESSES, Gate
 from mmdemo.ui.origin import OwnPage
 from mmdemo.ui.page import DELETED_EVERY_SECONDS, UPLOADS_KEPT_HOURS
-from mmdemo.ui.public import MCP_ADDRESSES, OPEN_ADDRESSES, Gate
 from mmdemo.ui.web.addresses import Forwarded, Trust
 from mmdemo.ui.web.bodies import MAX_BODY_BYTES, OWN_MAX_BODY_BYTES, Bodies, Ledger, Quota
 from mmdemo.ui.web.events import Events, Readers

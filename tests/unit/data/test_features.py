@@ -15,10 +15,10 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.data import clips, pictures, texts
 from mmdemo.data.features import Store, file_hash, file_hashes, text_key
 from mmdemo.data.pictures import Views, crop
-from mmdemo.models.parts import VisionPart, load_text, load_vision
+from mmdemo.models.encoders import VisionEncoder, load_text, load_vision
 from mmdemo.nets.speech import EmotionNet, SpeechConfig
 from mmdemo.tasks.base import grids
-from mmdemo.tasks.pictures import Cut, at_cut, grid_of
+from mmdemo.tasks.pictures import FeatureLevel, at_cut, grid_of
 from mmdemo.tasks.tune import Tune
 from tests.small_bases import draw, write_text, write_vision
 from tests.sounds import speech_like
@@ -33,12 +33,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="module")
-def vision(tmp_path_factory: pytest.TempPathFactory) -> VisionPart:
+def vision(tmp_path_factory: pytest.TempPathFactory) -> VisionEncoder:
     return load_vision(write_vision(tmp_path_factory.mktemp("vision") / "vision-base"))
 
 
 @pytest.fixture
-def encoded(vision: VisionPart) -> Iterator[list[int]]:
+def encoded(vision: VisionEncoder) -> Iterator[list[int]]:
     """How many pictures each pass of the trunk's first layer had."""
     seen: list[int] = []
     handle = vision.trunk.net.conv_stem.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
@@ -169,7 +169,7 @@ def test_damaged_notes_of_hashes_are_started_anew(tmp_path: Path, cache: Path) -
 # ---------------------------------------------------------------- pictures
 
 
-def test_pictures_and_their_mirror_images(tmp_path: Path, vision: VisionPart) -> None:
+def test_pictures_and_their_mirror_images(tmp_path: Path, vision: VisionEncoder) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
     picture = draw("red", "dog", 0)
@@ -190,7 +190,7 @@ def test_pictures_and_their_mirror_images(tmp_path: Path, vision: VisionPart) ->
         pictures.grids([folder / "three.png"], vision)
 
 
-def test_only_what_is_new_is_encoded(tmp_path: Path, vision: VisionPart, encoded: list[int]) -> None:
+def test_only_what_is_new_is_encoded(tmp_path: Path, vision: VisionEncoder, encoded: list[int]) -> None:
     files = drawn(tmp_path / "set", 5)
     first = pictures.grids(files, vision)
     assert sum(encoded) == 5
@@ -209,7 +209,7 @@ def test_only_what_is_new_is_encoded(tmp_path: Path, vision: VisionPart, encoded
     assert sum(encoded) == 10
 
 
-def test_another_encoder_makes_features_of_its_own(tmp_path: Path, vision: VisionPart) -> None:
+def test_another_encoder_makes_features_of_its_own(tmp_path: Path, vision: VisionEncoder) -> None:
     import copy
 
     files = drawn(tmp_path / "set", 2)
@@ -217,7 +217,7 @@ def test_another_encoder_makes_features_of_its_own(tmp_path: Path, vision: Visio
     trunk = copy.deepcopy(vision.trunk)
     with torch.no_grad():
         trunk.net.bn2.bias.add_(0.5)
-    other = VisionPart(trunk, name="other", hash="0" * 64)
+    other = VisionEncoder(trunk, name="other", hash="0" * 64)
     assert other.stem_hash == vision.stem_hash
     pictures.stems(files, vision)
     seen: list[int] = []
@@ -231,7 +231,7 @@ def test_another_encoder_makes_features_of_its_own(tmp_path: Path, vision: Visio
     assert other.stem_hash != vision.stem_hash
 
 
-def test_what_is_made_of_kept_features_is_what_pixels_would_give(tmp_path: Path, vision: VisionPart) -> None:
+def test_what_is_made_of_kept_features_is_what_pixels_would_give(tmp_path: Path, vision: VisionEncoder) -> None:
     files = drawn(tmp_path / "set", 3)
     direct = pictures.pooled_grids(files, vision)
     assert direct[files[0]][0].shape == (1280,)
@@ -244,7 +244,7 @@ def test_what_is_made_of_kept_features_is_what_pixels_would_give(tmp_path: Path,
 
 
 def test_an_interrupted_caching_goes_on(
-    tmp_path: Path, vision: VisionPart, encoded: list[int], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, vision: VisionEncoder, encoded: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "mmdemo.data.pictures.chunks", lambda values: (values[i : i + 2] for i in range(0, len(values), 2))
@@ -262,7 +262,7 @@ def test_an_interrupted_caching_goes_on(
     assert sum(encoded) == 6
 
 
-def test_files_that_are_no_pictures_are_left_out(tmp_path: Path, vision: VisionPart) -> None:
+def test_files_that_are_no_pictures_are_left_out(tmp_path: Path, vision: VisionEncoder) -> None:
     files = drawn(tmp_path / "set", 3)
     files[1].write_bytes(b"not a picture")
     said: list[str] = []
@@ -272,7 +272,7 @@ def test_files_that_are_no_pictures_are_left_out(tmp_path: Path, vision: VisionP
     assert list(pictures.grids([files[1]], vision)) == []
 
 
-def test_crops_are_the_same_every_time_and_show_most_of_the_picture(tmp_path: Path, vision: VisionPart) -> None:
+def test_crops_are_the_same_every_time_and_show_most_of_the_picture(tmp_path: Path, vision: VisionEncoder) -> None:
     y, x = np.mgrid[0:100, 0:200]
     pixels = np.stack([x, y, 0 * x], axis=2).astype(np.uint8)
     key, other = text_key("one"), text_key("other")
@@ -293,10 +293,12 @@ def test_crops_are_the_same_every_time_and_show_most_of_the_picture(tmp_path: Pa
 
 
 @pytest.mark.parametrize("tune", ["head", "last:1", "last:2", "last:3", "lora", "all"])
-def test_a_batch_reaches_the_grid_from_wherever_it_was_cut(tmp_path: Path, vision: VisionPart, tune: str) -> None:
+def test_a_batch_reaches_the_grid_from_wherever_it_was_cut(tmp_path: Path, vision: VisionEncoder, tune: str) -> None:
     files = drawn(tmp_path / "set", 2)
-    cut = Cut.below(Tune.parse(tune), vision.trunk)
-    assert cut is {"head": Cut.GRID, "last:1": Cut.STEM, "last:2": Cut.STEM}.get(tune, Cut.PIXELS)
+    cut = FeatureLevel.below(Tune.parse(tune), vision.trunk)
+    assert cut is {"head": FeatureLevel.GRID, "last:1": FeatureLevel.STEM, "last:2": FeatureLevel.STEM}.get(
+        tune, FeatureLevel.PIXELS
+    )
     found = pictures.seen(files, vision, tune=Tune.parse(tune), say=None)
     batch = at_cut([found[file][0] for file in files])
     assert list(batch) == [cut.value]

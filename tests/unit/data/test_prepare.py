@@ -6,8 +6,8 @@ import pytest
 
 from mmdemo.core.config import CheckpointConfig
 from mmdemo.core.errors import MmdemoError
-from mmdemo.data.prepare import Bases, answer_shares, object_trials
-from mmdemo.data.prepare.public import emotions
+from mmdemo.data.prepare import Encoders, answer_shares, object_trials
+from mmdemo.data.prepare.hub import emotions
 from mmdemo.data.read import Example
 
 
@@ -22,10 +22,10 @@ def test_how_right_an_answer_is() -> None:
 
 def test_labels_of_the_base_come_first_and_stay() -> None:
     same = CheckpointConfig(task="ask", net={"width": 16, "layers": 1}, labels=("dog", "cat"))
-    bases = Bases(same=same)
+    bases = Encoders(same=same)
     assert bases.labels(("owl", "cat")) == ("dog", "cat", "owl")
     assert bases.net({"layers": 2}) == {"width": 16, "layers": 2}
-    assert Bases().labels(("owl",)) == ("owl",)
+    assert Encoders().labels(("owl",)) == ("owl",)
     with pytest.raises(MmdemoError, match="needs a picture trunk"):
         bases.need_vision()
     with pytest.raises(MmdemoError, match="needs a text encoder"):

@@ -10,10 +10,10 @@ import pytest
 
 from mmdemo.core.config import CheckpointConfig, Scalar
 from mmdemo.core.errors import MmdemoError
-from mmdemo.data.prepare import Bases, Prepared, Sources
+from mmdemo.data.prepare import DatasetSplits, Encoders, TrainingData
 from mmdemo.data.prepare.ask import prepare_ask
 from mmdemo.data.read import read_examples
-from mmdemo.models.parts import load_text, load_vision
+from mmdemo.models.encoders import load_text, load_vision
 from mmdemo.tasks import TASKS
 from tests.small_bases import write_pictures, write_text, write_vision
 
@@ -34,14 +34,14 @@ def prepare(place: Path, monkeypatch: pytest.MonkeyPatch):
     """Calls the preparation with settings of the network, the base's configuration, and the part that may lack."""
     monkeypatch.setenv("MMDEMO_CACHE", str(place / "cache"))
 
-    def call(net: Mapping[str, Scalar], same: CheckpointConfig | None = None, *, text: bool = True) -> Prepared:
-        sources = Sources(
+    def call(net: Mapping[str, Scalar], same: CheckpointConfig | None = None, *, text: bool = True) -> TrainingData:
+        sources = DatasetSplits(
             train=read_examples("ask", [place / "pictures"], split="train"),
             validation=read_examples("ask", [place / "pictures"], split="validation"),
             options={"least": 1},
         )
         part = load_text(place / "text-base") if text else None
-        bases = Bases(vision=load_vision(place / "vision-base"), text=part, same=same)
+        bases = Encoders(vision=load_vision(place / "vision-base"), text=part, same=same)
         return prepare_ask(sources, bases, {**SMALL, **net}, None)
 
     return call

@@ -11,9 +11,9 @@ import soundfile as sf
 import torch
 
 from mmdemo.core.errors import MmdemoError
-from mmdemo.data.prepare import PREPARE, Bases, Prepared, Sources
+from mmdemo.data.prepare import PREPARE, DatasetSplits, Encoders, TrainingData
 from mmdemo.data.read import read_examples
-from mmdemo.models.parts import load_text, load_vision
+from mmdemo.models.encoders import load_text, load_vision
 from mmdemo.nets.speech import EmotionNet, SpeechConfig, SpeechEncoder
 from mmdemo.tasks.tune import Tune
 from tests.small_bases import THINGS, draw, write_pictures, write_text, write_vision
@@ -21,9 +21,9 @@ from tests.sounds import speech_like
 
 
 @pytest.fixture(scope="module")
-def bases(tmp_path_factory: pytest.TempPathFactory) -> Bases:
+def bases(tmp_path_factory: pytest.TempPathFactory) -> Encoders:
     root = tmp_path_factory.mktemp("bases")
-    return Bases(vision=load_vision(write_vision(root / "vision")), text=load_text(write_text(root / "text")))
+    return Encoders(vision=load_vision(write_vision(root / "vision")), text=load_text(write_text(root / "text")))
 
 
 @pytest.fixture(autouse=True)
@@ -39,17 +39,17 @@ NETS = {
 }
 
 
-def prepared(task: str, data: Path, bases: Bases, *, tune: str = "head", **options: int | bool) -> Prepared:
+def prepared(task: str, data: Path, bases: Encoders, *, tune: str = "head", **options: int | bool) -> TrainingData:
     train, held = (read_examples(task, [data], split=split) for split in ("train", "validation"))
     least = {"ask": {"least": 1}, "caption": {"least": 1}}.get(task, {})
-    sources = Sources(train=train, validation=held, options={**least, **options}, tune=Tune.parse(tune))
+    sources = DatasetSplits(train=train, validation=held, options={**least, **options}, tune=Tune.parse(tune))
     return PREPARE[task](sources, bases, NETS[task], None)
 
 
 @pytest.mark.parametrize("task", ["ask", "caption", "classify", "vision"])
 @pytest.mark.parametrize(("tune", "shape"), [("head", (1280, 2, 2)), ("last:2", (120, 4, 4)), ("lora", (64, 64, 3))])
 def test_rows_hold_what_lies_below_all_that_is_trained(
-    task: str, tune: str, shape: tuple[int, ...], tmp_path: Path, bases: Bases
+    task: str, tune: str, shape: tuple[int, ...], tmp_path: Path, bases: Encoders
 ) -> None:
     data = write_pictures(tmp_path / "data", train=6, validation=2)
     found = prepared(task, data, bases, tune=tune, crops=1)
@@ -64,7 +64,7 @@ def test_rows_hold_what_lies_below_all_that_is_trained(
         assert {row.group for row in found.train} == {-1}
 
 
-def test_questions_of_left_and_right_are_not_asked_of_the_mirror_image(tmp_path: Path, bases: Bases) -> None:
+def test_questions_of_left_and_right_are_not_asked_of_the_mirror_image(tmp_path: Path, bases: Encoders) -> None:
     data = write_pictures(tmp_path / "data", train=4, validation=2)
     table = data / "train" / "questions.jsonl"
     table.write_text(table.read_text().replace("what color is it", "is it on the left", 1))
@@ -74,13 +74,13 @@ def test_questions_of_left_and_right_are_not_asked_of_the_mirror_image(tmp_path:
 
 
 @pytest.mark.parametrize(("task", "option"), [("caption", "crops"), ("sentiment", "views")])
-def test_there_are_no_fewer_than_no_views(task: str, option: str, tmp_path: Path, bases: Bases) -> None:
+def test_there_are_no_fewer_than_no_views(task: str, option: str, tmp_path: Path, bases: Encoders) -> None:
     data = read_examples("caption", [write_pictures(tmp_path / "data", train=4, validation=2)], split="train")
     with pytest.raises(MmdemoError, match=rf"data\.{option} must not be below 0: it is -1"):
-        PREPARE[task](Sources(train=data, validation=data, options={option: -1}), bases, NETS.get(task, {}), None)
+        PREPARE[task](DatasetSplits(train=data, validation=data, options={option: -1}), bases, NETS.get(task, {}), None)
 
 
-def test_pictures_of_one_class_are_one_group(tmp_path: Path, bases: Bases) -> None:
+def test_pictures_of_one_class_are_one_group(tmp_path: Path, bases: Encoders) -> None:
     for split in ("train", "validation"):
         for thing in THINGS:
             (tmp_path / split / thing).mkdir(parents=True)
@@ -104,36 +104,36 @@ def test_speech_rows_bring_features_where_the_encoder_stays(tmp_path: Path) -> N
     shape = {"width": 16, "heads": 2, "layers": 1, "inner": 32, "mel_bins": 20, "pooling": 4}
     speech = SpeechEncoder(width=16, heads=2, layers=2, inner=32, mel_bins=20)
 
-    def rows(tune: str, bases: Bases, net: dict[str, int] = shape, **more: bool) -> Prepared:
+    def rows(tune: str, bases: Encoders, net: dict[str, int] = shape, **more: bool) -> TrainingData:
         options = {"views": 2, **more}
-        sources = Sources(train=data, validation=data, options=options, tune=Tune.parse(tune))
+        sources = DatasetSplits(train=data, validation=data, options=options, tune=Tune.parse(tune))
         return PREPARE["sentiment"](sources, bases, net, None)
 
-    head = rows("head", Bases(speech=speech))
+    head = rows("head", Encoders(speech=speech))
     assert {(len(row.features), row.learning) for row in head.train} == {(3, True)}
     assert {(len(row.features), row.learning) for row in head.validation} == {(1, False)}
     assert all(isinstance(row.features[0], np.memmap) and isinstance(row.samples, np.memmap) for row in head.train)
-    assert {row.features for row in rows("last:1", Bases(speech=speech)).train} == {()}
-    assert {row.features for row in rows("head", Bases()).train} == {()}
+    assert {row.features for row in rows("last:1", Encoders(speech=speech)).train} == {()}
+    assert {row.features for row in rows("head", Encoders()).train} == {()}
 
     emotion = EmotionNet(SpeechConfig(**shape, labels=2)).eval()
     with torch.no_grad():
         emotion.pooling.score.weight.add_(0.5)
-    own = rows("head", Bases(same=None, emotion=emotion))
+    own = rows("head", Encoders(same=None, emotion=emotion))
     assert not np.array_equal(own.train[0].features[0], head.train[0].features[0])
     with pytest.raises(MmdemoError, match=r"base does not fit the network.*distil a speech encoder first"):
-        rows("head", Bases(speech=speech), {**shape, "width": 32})
+        rows("head", Encoders(speech=speech), {**shape, "width": 32})
 
-    crossed = rows("head", Bases(speech=speech), cross_fit=True)
+    crossed = rows("head", Encoders(speech=speech), cross_fit=True)
     assert (crossed.crossed, list(crossed.validation)) == (True, [])
     assert [row.group for row in crossed.train] == [0, 1, 2, 3, 4, 5]
     assert {row.group for row in head.train} == {-1}
     data = replace(data, examples=data.examples[:5])
     with pytest.raises(MmdemoError, match=r"the data name 5 and 6 are needed"):
-        rows("head", Bases(speech=speech), cross_fit=True)
+        rows("head", Encoders(speech=speech), cross_fit=True)
     data = replace(data, examples=(replace(data.examples[0], group=None), *data.examples[1:]))
     with pytest.raises(MmdemoError, match=r"of 1 clips no speaker is named"):
-        rows("head", Bases(speech=speech), cross_fit=True)
+        rows("head", Encoders(speech=speech), cross_fit=True)
 
 
 def test_what_is_named_first_counts_more_often(tmp_path: Path) -> None:
@@ -146,8 +146,8 @@ def test_what_is_named_first_counts_more_often(tmp_path: Path) -> None:
     shape = {"width": 16, "heads": 2, "layers": 1, "inner": 32, "mel_bins": 20, "pooling": 4}
 
     def count(times: int) -> int:
-        sources = Sources(train=data, validation=data, options={"repeat_first": times})
-        return len(PREPARE["sentiment"](sources, Bases(), shape, None).train)
+        sources = DatasetSplits(train=data, validation=data, options={"repeat_first": times})
+        return len(PREPARE["sentiment"](sources, Encoders(), shape, None).train)
 
     assert (count(1), count(3)) == (6, 10)
     with pytest.raises(MmdemoError, match=r"data\.repeat_first must not be below 1: it is 0"):

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from mmdemo.data import readable as module
+from mmdemo.data.grouping import content_key
 from mmdemo.data.problems import left_out
 from mmdemo.data.read import Example, read_examples
 from mmdemo.data.readable import facts, readable
-from mmdemo.data.split import content_key
 from tests.unit.data.made import write_clip, write_csv, write_picture
 
 

@@ -13,7 +13,7 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import data_root
 from mmdemo.data.read import read_examples
 from mmdemo.data.recipes import Made, make_questions, write_questions
-from mmdemo.data.recipes.doubts import DOUBTS
+from mmdemo.data.recipes.ambiguity import DOUBTS
 from mmdemo.data.recipes.open_questions import open_questions
 from mmdemo.data.recipes.parse import parse_caption
 from mmdemo.data.recipes.picture import read_picture

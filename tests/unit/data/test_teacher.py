@@ -16,11 +16,11 @@ from safetensors.torch import load_file
 from mmdemo.core.config import CheckpointConfig
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import cache_root
-from mmdemo.data.prepare import PREPARE, Bases, Prepared, Sources
+from mmdemo.data.prepare import PREPARE, DatasetSplits, Encoders, TrainingData
 from mmdemo.data.read import read_examples
-from mmdemo.data.teacher import speech_teacher, teach
+from mmdemo.data.teacher import speech_teacher, teacher_outputs
 from mmdemo.media.image import load_picture
-from mmdemo.models import checkpoint, load, parts, probe
+from mmdemo.models import checkpoint, encoders, load, probe
 from mmdemo.models.ask import AskModel
 from mmdemo.models.loading import read
 from mmdemo.nets.speech import SpeechConfig, SpeechEncoder
@@ -38,19 +38,19 @@ NETS: dict[str, dict[str, float | int | str | bool]] = {
 }
 
 
-def prepared(task: str, root: Path, data: Path) -> Prepared:
+def prepared(task: str, root: Path, data: Path) -> TrainingData:
     """A student's rows."""
     train = read_examples(task, [data], split="train")
     options = {"ask": {"least": 1}, "vision": {"words": 5}}.get(task, {})
-    bases = Bases(vision=parts.load_vision(root / "vision-base"), text=parts.load_text(root / "text-base"))
+    bases = Encoders(vision=encoders.load_vision(root / "vision-base"), text=encoders.load_text(root / "text-base"))
     validation = train.with_examples((), split="validation")
-    sources = Sources(train=train, validation=validation, options=options)
-    return PREPARE[task](sources, Bases() if task == "sentiment" else bases, NETS.get(task, {}), None)
+    sources = DatasetSplits(train=train, validation=validation, options=options)
+    return PREPARE[task](sources, Encoders() if task == "sentiment" else bases, NETS.get(task, {}), None)
 
 
-def heard(task: str, rows: Prepared, teacher: str, *, share: float = 0.5, epochs: float = 1) -> Prepared:
+def heard(task: str, rows: TrainingData, teacher: str, *, share: float = 0.5, epochs: float = 1) -> TrainingData:
     options = {"mirror": True}
-    return teach(task, rows, teacher, share=share, epochs=epochs, options=options, device="cpu", say=None)
+    return teacher_outputs(task, rows, teacher, share=share, epochs=epochs, options=options, device="cpu", say=None)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def voices(tmp_path: Path) -> Path:
     return place
 
 
-def said_of(rows: Prepared) -> np.ndarray:
+def said_of(rows: TrainingData) -> np.ndarray:
     return np.stack([q.soft.over_labels() for row in rows.train for q in row.questions])
 
 
@@ -184,7 +184,7 @@ def test_a_trunk_teaches_a_trunk(root: Path, pictures: Path) -> None:
     assert net.project is not None  # type: ignore[union-attr]
     row = told.train[0]
     assert len(row.soft) == len(row.views) == 2  # upright and mirrored
-    vision = parts.load_vision(root / "vision-base")
+    vision = encoders.load_vision(root / "vision-base")
     with torch.inference_mode():
         stem = torch.from_numpy(np.array(row.views[1])).float()[None]
         found = vision.trunk.grid(stem)[0] if row.views[1].dtype == np.float16 else None
@@ -203,7 +203,7 @@ def test_speech_encoders(root: Path) -> None:
         root / "hears", CheckpointConfig(task="speech", net=asdict(shape)), checkpoint.pack(made.state_dict())
     )
     config = CheckpointConfig(task="speech", net={**NETS["sentiment"], "labels": 1})
-    student = Prepared(train=[], validation=[], config=config)
+    student = TrainingData(train=[], validation=[], config=config)
     for name in ("hears", "sentiment-base"):
         found = speech_teacher(name)
         assert isinstance(found, SpeechEncoder)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmdemo.core.settings import ROOT
-from mmdemo.media.audio import load_sound, what_is_heard
+from mmdemo.media.audio import detect_speech, load_sound
 from mmdemo.media.image import load_picture
 from mmdemo.media.text import clean_question, parse_labels
 
@@ -38,7 +38,7 @@ def test_pictures_are_read_without_a_remark(path: Path) -> None:
 def test_clips_hold_speech(path: Path) -> None:
     sound = load_sound(path)
     assert sound.notes == ()  # mono, 16 kHz
-    assert what_is_heard(sound) is None
+    assert detect_speech(sound) is None
     assert 2.0 < sound.seconds < 15.0
 
 

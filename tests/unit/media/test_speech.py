@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mmdemo.core.settings import data_root
 from mmdemo.core.types import NO_SPEECH, SAMPLE_RATE, SILENCE
 from mmdemo.media.audio import load_sound
-from mmdemo.media.speech import LEVEL_DBFS, is_silent, prepare_speech, speech_activity, trim, what_is_heard, windows
+from mmdemo.media.speech import LEVEL_DBFS, detect_speech, is_silent, prepare_speech, speech_activity, trim, windows
 
 Samples = NDArray[np.float32]
 
@@ -73,15 +73,15 @@ NOT_SPEECH = {
 @pytest.mark.parametrize("kind", NOT_SPEECH)
 def test_tones_noise_and_hum_are_no_speech_at_any_level(kind: str, dbfs: float) -> None:
     samples = at_level(NOT_SPEECH[kind], dbfs)
-    assert what_is_heard(samples) == NO_SPEECH
+    assert detect_speech(samples) == NO_SPEECH
     assert speech_activity(samples) == 0.0
 
 
 @pytest.mark.parametrize("dbfs", [-12.0, -30.0, -50.0])
 def test_a_voice_is_speech_at_any_level_and_in_some_noise(dbfs: float) -> None:
-    assert what_is_heard(at_level(voice(), dbfs)) is None
+    assert detect_speech(at_level(voice(), dbfs)) is None
     noisy = at_level(voice()) + at_level(noise(1), -38)
-    assert what_is_heard(at_level(noisy, dbfs)) is None
+    assert detect_speech(at_level(noisy, dbfs)) is None
     assert 0.2 < speech_activity(at_level(voice(), dbfs)) <= 1.0
 
 
@@ -91,22 +91,22 @@ def test_a_voice_is_speech_at_any_level_and_in_some_noise(dbfs: float) -> None:
 )
 def test_silence(samples: Samples) -> None:
     assert is_silent(samples)
-    assert what_is_heard(samples) == SILENCE
+    assert detect_speech(samples) == SILENCE
     assert speech_activity(samples) == 0.0
 
 
 def test_one_short_word_in_a_quiet_clip_is_not_silence() -> None:
     samples = np.zeros(10 * SAMPLE_RATE, dtype=np.float32)
     samples[:16_000] = at_level(voice()[:16_000], -30)
-    assert what_is_heard(samples) is None
+    assert detect_speech(samples) is None
 
 
 def test_shorter_than_a_frame() -> None:
-    assert what_is_heard(at_level(voice()[:200])) == NO_SPEECH
+    assert detect_speech(at_level(voice()[:200])) == NO_SPEECH
 
 
 def test_ten_minutes_need_no_more_memory_than_seconds() -> None:
-    assert what_is_heard(np.tile(at_level(voice()), 30)) is None
+    assert detect_speech(np.tile(at_level(voice()), 30)) is None
 
 
 def test_real_speech_is_speech() -> None:
@@ -118,13 +118,13 @@ def test_real_speech_is_speech() -> None:
         clips += [load_sound(path).samples for path in chance.sample(files, min(66, len(files)))]
     if len(clips) < 100:
         pytest.skip(f"no speech data in {data_root()}")
-    assert np.mean([what_is_heard(clip) is None for clip in clips]) >= 0.98
+    assert np.mean([detect_speech(clip) is None for clip in clips]) >= 0.98
     cut = [
         clip[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
         for clip in clips
         for start, end in windows(len(clip) / SAMPLE_RATE)
     ]
-    assert np.mean([what_is_heard(clip) is None for clip in cut]) >= 0.98
+    assert np.mean([detect_speech(clip) is None for clip in cut]) >= 0.98
 
 
 class TestPrepare:

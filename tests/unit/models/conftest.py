@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmdemo.core.config import CheckpointConfig, Part
+from mmdemo.core.config import CheckpointConfig, EncoderRef
 from mmdemo.models import checkpoint, probe
 from mmdemo.models.loading import read
 from mmdemo.nets.decoder import CaptionConfig, CaptionDecoder
@@ -44,8 +44,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("checkpoints")
     vision, text = write_vision(root / "vision-base"), write_text(root / "text-base")
     parts = {
-        "vision": Part(name="vision-base", hash=checkpoint.weights_hash(vision)),
-        "text": Part(name="text-base", hash=checkpoint.weights_hash(text)),
+        "vision": EncoderRef(name="vision-base", hash=checkpoint.weights_hash(vision)),
+        "text": EncoderRef(name="text-base", hash=checkpoint.weights_hash(text)),
     }
     torch.manual_seed(0)
     with pytest.MonkeyPatch.context() as patch:

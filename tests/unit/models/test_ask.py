@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mmdemo.core.config import CheckpointConfig, Part
+from mmdemo.core.config import CheckpointConfig, EncoderRef
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import AskRequest, AskResult
 from mmdemo.models import checkpoint, load, probe
@@ -27,7 +27,7 @@ def written(root: Path, **net: object) -> Path:
     """A checkpoint of its own beside the shipped ones, its weights drawn at random."""
     lstm = net.get("question") == "lstm"
     parts = {
-        role: Part(name=f"{role}-base", hash=checkpoint.weights_hash(root / f"{role}-base"))
+        role: EncoderRef(name=f"{role}-base", hash=checkpoint.weights_hash(root / f"{role}-base"))
         for role in (("vision",) if lstm else ("vision", "text"))
     }
     config = CheckpointConfig(

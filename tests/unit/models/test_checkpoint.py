@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mmdemo.core.config import SCHEMA, Calibration, CardText, CheckpointConfig, Part
+from mmdemo.core.config import SCHEMA, Calibration, CardText, CheckpointConfig, EncoderRef
 from mmdemo.core.errors import MmdemoError
 from mmdemo.models import checkpoint
 from mmdemo.nets.decoder import CaptionConfig, CaptionDecoder
@@ -22,7 +22,7 @@ CONFIG = CheckpointConfig(
     labels=("<start>", "<end>", "<unknown>", "<pad>", "dog", "cat"),
     settings={"templates": ("a {}", "{}"), "known_weight": 0.5},
     calibration=Calibration(temperature=1.5, threshold=0.25, kept=0.9, right=0.8, data="x", height=2.0),
-    parts={"vision": Part(name="vision-base", hash="ab")},
+    parts={"vision": EncoderRef(name="vision-base", hash="ab")},
     card=CardText(summary="Sums it up.", licence="mit", limits=("one", "two")),
 )
 

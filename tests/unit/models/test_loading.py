@@ -13,15 +13,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mmdemo.core.config import Part
+from mmdemo.core.config import EncoderRef
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import AskRequest, CaptionRequest, CaptionResult, ClassifyRequest, SentimentRequest
 from mmdemo.models import checkpoint, list_models, load, probe
 from mmdemo.models.ask import AskModel
 from mmdemo.models.caption import CaptionModel
 from mmdemo.models.classify import ClassifyModel
+from mmdemo.models.encoders import load_text, load_vision
 from mmdemo.models.loading import pick_device
-from mmdemo.models.parts import load_text, load_vision
 from mmdemo.models.pictures import KEPT_PICTURES, encoder_for
 from mmdemo.models.sentiment import SentimentModel
 from tests.sealed import seal
@@ -190,14 +190,16 @@ def test_parts_must_be_there_and_be_the_same(root: Path) -> None:
     parts = dict(checkpoint.read_config(folder).parts)
     change_config(folder, parts={})
     refused("caption", "caption-base", "names no vision part")
-    change_config(folder, parts={"vision": Part(name="../vision-base", hash=parts["vision"].hash)})
+    change_config(folder, parts={"vision": EncoderRef(name="../vision-base", hash=parts["vision"].hash)})
     refused("caption", "caption-base", "has a path for a name")
     (folder / "config.json").write_text(whole, encoding="utf-8")
-    change_config(folder, parts={"vision": Part(name="vision-lost", hash=parts["vision"].hash)})
+    change_config(folder, parts={"vision": EncoderRef(name="vision-lost", hash=parts["vision"].hash)})
     refused("caption", "caption-base", "it needs vision-lost, which is not there")
-    change_config(folder, parts={"vision": Part(name="vision-base", hash="0" * 64)})
+    change_config(folder, parts={"vision": EncoderRef(name="vision-base", hash="0" * 64)})
     refused("caption", "caption-base", "vision-base is not the one that it was trained with")
-    change_config(folder, parts={"vision": Part(name="text-base", hash=checkpoint.weights_hash(root / "text-base"))})
+    change_config(
+        folder, parts={"vision": EncoderRef(name="text-base", hash=checkpoint.weights_hash(root / "text-base"))}
+    )
     refused("caption", "caption-base", 'text-base cannot serve here: it is a "text" checkpoint')
 
 

@@ -13,13 +13,13 @@ from mmdemo.core.config import TUNED_TRUNK
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import AskRequest, CaptionRequest, ClassifyRequest
 from mmdemo.models import checkpoint, load, probe, registry
+from mmdemo.models.encoders import VisionEncoder, load_vision
 from mmdemo.models.loading import read
-from mmdemo.models.parts import VisionPart, load_vision
 from mmdemo.tasks import TASKS
 from mmdemo.tasks.base import to_bytes
 from mmdemo.tasks.pictures import normalized, square
 from mmdemo.tasks.tune import Tune
-from mmdemo.tasks.tuned import Tuned, with_trunk
+from mmdemo.tasks.tuned_trunk import Tuned, with_trunk
 from tests.sealed import seal
 
 REQUESTS = {
@@ -30,7 +30,7 @@ REQUESTS = {
 CHANGED = "net.blocks.6.0.conv_pw.weight"
 
 
-def tuned(root: Path, task_name: str, *, amount: float = 0.2, base: str = "") -> tuple[Path, VisionPart, Tuned]:
+def tuned(root: Path, task_name: str, *, amount: float = 0.2, base: str = "") -> tuple[Path, VisionEncoder, Tuned]:
     """A checkpoint beside the shipped one whose trunk was changed, as the end of a training writes it."""
     place = root / (base or f"{task_name}-base")
     config = checkpoint.read_config(place)

@@ -43,7 +43,7 @@ def test_shapes() -> None:
     assert [k.shape for k, _ in memory] == [(3, 2, 4, 8)] * 2  # (B, h, G * G, W / h) of each layer
     words = torch.randint(SPECIAL, 9, (3, 5))
     assert decoder(words, memory).shape == (3, 5, 9)
-    looked = decoder.looked(words, memory)
+    looked = decoder.attention_maps(words, memory)
     assert looked.shape == (3, 5, 4)
     torch.testing.assert_close(looked.sum(dim=2), torch.ones(3, 5))
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mmdemo.core.errors import MmdemoError
-from mmdemo.media.speech import what_is_heard
+from mmdemo.media.speech import detect_speech
 from mmdemo.serving import benchmark
 from mmdemo.serving.engine import Engine
 from mmdemo.serving.memory import peak_bytes, reset_peak, resident_bytes
@@ -48,12 +48,12 @@ def test_inputs_are_what_they_claim() -> None:
     labels = benchmark._new_labels(5_000, 1)
     assert len(set(labels)) == 5_000
     assert not set(labels) & set(benchmark._new_labels(5_000, 2))
-    assert what_is_heard(benchmark._speech()) is None
+    assert detect_speech(benchmark._speech()) is None
 
 
 def test_the_made_up_voice_is_taken_for_speech(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setattr(benchmark, "EXAMPLES", tmp_path)
-    assert what_is_heard(benchmark._speech()) is None
+    assert detect_speech(benchmark._speech()) is None
 
 
 def test_n_is_checked() -> None:

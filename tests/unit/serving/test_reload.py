@@ -115,13 +115,13 @@ class TestTrainedAnew:
 
     def test_nothing_happens_while_nothing_changes(self, engine: Engine, shelf: Any, mine: Path) -> None:
         engine.prepare("ask", "ask-mine")
-        shelf_before = engine.shelf
+        shelf_before = engine.models_state
         engine.renew("ask", "ask-mine")
         engine.renew("ask", "ask-base")  # not loaded: nothing to renew
         assert engine.prepare("ask", "ask-mine").seconds == 0
-        assert (shelf.loads, engine.shelf) == (["ask-mine"], shelf_before)
+        assert (shelf.loads, engine.models_state) == (["ask-mine"], shelf_before)
         write(mine, "second one")
-        assert engine.shelf != shelf_before
+        assert engine.models_state != shelf_before
 
     def test_closing_waits_for_what_is_loaded_in_the_background(self, shelf: Any, mine: Path) -> None:
         engine = Engine(loader=shelf.load, lister=shelf.list, default=shelf.default)

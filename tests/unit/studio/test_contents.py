@@ -12,7 +12,7 @@ from PIL import Image
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.media.audio import load_sound
-from mmdemo.studio.taught.contents import check_content
+from mmdemo.studio.datasets.contents import check_content
 from tests.sounds import speech_like
 
 SPEECH = speech_like(0.5, rate=16_000)

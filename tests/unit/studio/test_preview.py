@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mmdemo.data.check import check_data
-from mmdemo.studio import preview, taught
+from mmdemo.studio import datasets, preview
 from tests.sounds import write_silence
 from tests.unit.data.made import write_clip, write_picture
 
@@ -85,8 +85,8 @@ def test_empty_classes_are_named(tmp_path: Path) -> None:
     folder = classes(tmp_path / "pets", {"cat": 12, "dog": 12})
     (folder / "owl").mkdir()
     assert "'owl' has no examples" in said(preview.look("classify", [folder]))
-    made = taught.make("pets", "classify", ["cat", "tit", "crow"])
-    taught.add_many("pets", sorted((folder / "cat").iterdir()), label="cat")
+    made = datasets.make("pets", "classify", ["cat", "tit", "crow"])
+    datasets.add_many("pets", sorted((folder / "cat").iterdir()), label="cat")
     warnings = said(preview.look("classify", [made.folder]))
     assert "'tit', 'crow' have no examples" in warnings
     assert "only one class, 'cat'" in warnings
@@ -153,7 +153,7 @@ def test_data_that_cannot_be_read_are_refused_in_one_sentence(tmp_path: Path) ->
     found = preview.look("classify", [tmp_path / "nothing"])
     assert (found.examples, found.good, len(found.refusals)) == (0, False, 1)
     assert not preview.look("ask", [tmp_path / "nowhere"]).good
-    assert not preview.look("classify", [taught.make("birds", "classify", ["tit"]).folder]).good
+    assert not preview.look("classify", [datasets.make("birds", "classify", ["tit"]).folder]).good
 
 
 # ---------------------------------------------------------------- which task
@@ -168,7 +168,7 @@ def test_the_task_is_told_by_endings_and_columns(tmp_path: Path) -> None:
     for split in ("train", "test"):
         classes(tmp_path / "splits" / split, {"cat": 1, "dog": 1})
     assert preview.guess_task(tmp_path / "splits") == ("classify",)
-    assert preview.guess_task(taught.make("quiz", "ask").folder) == ("ask",)
+    assert preview.guess_task(datasets.make("quiz", "ask").folder) == ("ask",)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from mmdemo.core.config import CheckpointConfig, Part
+from mmdemo.core.config import CheckpointConfig, EncoderRef
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import ROOT
 from mmdemo.studio import runs
@@ -428,7 +428,7 @@ def test_what_is_not_renamed_or_deleted(place: Path) -> None:
     made(place, "two", {"state": "done", **DEAD})
     made(place, "ask-base", {"state": "done", **DEAD})
     made(place, "busy", {"state": "training", **me()})
-    config = CheckpointConfig(task="ask", net={}, parts={"vision": Part(name="one", hash="0" * 64)})
+    config = CheckpointConfig(task="ask", net={}, parts={"vision": EncoderRef(name="one", hash="0" * 64)})
     (place / "two" / "config.json").write_text(config.to_json())
     for name, why in (
         ("ask-base", "it comes with the program"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.data.folders import split_name
-from mmdemo.studio.taught import words
+from mmdemo.studio.datasets import words
 
 
 @pytest.mark.parametrize(

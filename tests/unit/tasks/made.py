@@ -6,7 +6,7 @@ import numpy as np
 
 from mmdemo.core.config import CheckpointConfig
 from mmdemo.nets.decoder import SPECIAL
-from mmdemo.tasks.ask import Asked, AskRow
+from mmdemo.tasks.ask import AnswerTarget, AskRow
 from mmdemo.tasks.caption import CaptionRow
 from mmdemo.tasks.classify import ClassifyRow
 from mmdemo.tasks.sentiment import SentimentRow
@@ -31,7 +31,7 @@ def ask_rows(*, words: bool = False) -> list[AskRow]:
         AskRow(
             views=(grids[i],),
             questions=tuple(
-                Asked(tokens=states, target={(i + q) % 4: 1.0}, right={(i + q) % 4: 1.0})
+                AnswerTarget(tokens=states, target={(i + q) % 4: 1.0}, right={(i + q) % 4: 1.0})
                 for q, states in enumerate(questions)
             ),
             learning=True,

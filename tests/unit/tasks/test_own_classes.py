@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from mmdemo.nets.shared_space import ClassifyConfig, TextSpace, heights, known_vector
 from mmdemo.tasks.classify import ClassifyRow, ClassifyTask
-from mmdemo.train.precision import still
+from mmdemo.train.precision import eval_mode
 
 CHANNELS, WIDTH, CLASSES = 24, 16, 3
 
@@ -61,7 +61,7 @@ def test_pictures_of_a_class_move_its_vector_to_where_they_are_told_apart(moving
     net, unseen = made_net(moving=moving), made_rows(seed=2)
     before = accuracy(net, unseen)
 
-    ClassifyTask().conclude(net, made_rows())
+    ClassifyTask().finalize(net, made_rows())
 
     assert before < 0.7
     assert accuracy(net, unseen) > 0.9
@@ -101,7 +101,7 @@ def test_nothing_but_the_own_classes_changes() -> None:
     net = made_net()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
 
-    ClassifyTask().conclude(net, made_rows())
+    ClassifyTask().finalize(net, made_rows())
 
     changed = {name for name, tensor in net.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed == {"moved"}
@@ -112,7 +112,7 @@ def test_classes_without_new_pictures_stay_where_they_were() -> None:
     net.moved.copy_(torch.randn_like(net.moved) * 0.1)
     before = net.moved.clone()
 
-    ClassifyTask().conclude(net, made_rows(classes=2))
+    ClassifyTask().finalize(net, made_rows(classes=2))
 
     assert torch.equal(net.moved[2], before[2])
     assert not torch.equal(net.moved[:2], before[:2])
@@ -122,7 +122,7 @@ def test_few_pictures_move_a_class_less_than_many() -> None:
     way = []
     for per_class in (1, 30):
         net = made_net()
-        ClassifyTask().conclude(net, made_rows(per_class))
+        ClassifyTask().finalize(net, made_rows(per_class))
         way.append(float(net.moved.norm(dim=1).mean()))
 
     assert way[0] < way[1]
@@ -132,7 +132,7 @@ def test_the_same_rows_give_the_same_vectors() -> None:
     found = []
     for _ in range(2):
         net = made_net()
-        ClassifyTask().conclude(net, made_rows())
+        ClassifyTask().finalize(net, made_rows())
         found.append(net.moved.clone())
 
     assert torch.equal(*found)
@@ -142,15 +142,15 @@ def test_rows_with_captions_conclude_nothing() -> None:
     net = made_net()
     rows = [ClassifyRow(views=(np.ones(CHANNELS, np.float32),), texts=(np.ones(WIDTH, np.float32),))]
 
-    ClassifyTask().conclude(net, rows)
-    ClassifyTask().conclude(made_net(own=0), made_rows())
+    ClassifyTask().finalize(net, rows)
+    ClassifyTask().finalize(made_net(own=0), made_rows())
 
     assert not net.moved.any()
 
 
 def test_the_figure_of_classes_is_how_often_the_nearest_is_right() -> None:
     net, rows = made_net(), made_rows(seed=2)
-    ClassifyTask().conclude(net, made_rows())
+    ClassifyTask().finalize(net, made_rows())
     with torch.inference_mode():
         outputs = ClassifyTask().outputs(net.eval(), ClassifyTask().collate(rows))
 
@@ -163,7 +163,7 @@ def test_the_figure_of_classes_is_how_often_the_nearest_is_right() -> None:
 def test_trials_of_own_classes_calibrate_with_the_right_one_and_without_it() -> None:
     net, rows = made_net(), made_rows(12, seed=2)
     task = ClassifyTask()
-    task.conclude(net, made_rows())
+    task.finalize(net, made_rows())
     with torch.inference_mode():
         outputs = task.outputs(net.eval(), task.collate(rows))
 
@@ -189,7 +189,7 @@ def test_scoring_in_a_training_draws_no_chance() -> None:
     for _ in range(2):
         net = made_net(moving=True).train()
         before = torch.get_rng_state()
-        with still(net):
+        with eval_mode(net):
             outputs = [net(torch.from_numpy(row.views[0])[None])[0].detach().numpy() for row in rows]
             seen.append(task.score(net, outputs, rows)["top1"])
             task.calibrate(net, outputs, rows)

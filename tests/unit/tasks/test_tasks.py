@@ -12,7 +12,7 @@ from mmdemo.core.config import Calibration
 from mmdemo.core.errors import MmdemoError
 from mmdemo.nets.decoder import END, PAD, START, UNKNOWN
 from mmdemo.tasks import TASKS
-from mmdemo.tasks.ask import MOST_QUESTIONS, Asked, AskRow, learn_answers
+from mmdemo.tasks.ask import MOST_QUESTIONS, AnswerTarget, AskRow, learn_answers
 from mmdemo.tasks.base import HEAD, LossSettings, fit_confidence
 from mmdemo.tasks.caption import SPECIAL_NAMES, CaptionRow, CaptionTask, decode, encode, learn_words, references
 from mmdemo.tasks.pictures import jittered
@@ -137,9 +137,9 @@ def test_ask_counts_the_credit_of_the_best_answer() -> None:
     task = TASKS["ask"]
     states = np.zeros((2, 12), np.float16)
     asked = (
-        Asked(tokens=states, target={0: 1.0}, right={0: 1.0}),
-        Asked(tokens=states, target={0: 0.6, 1: 0.4}, right={0: 1.0, 1: 2 / 3}),
-        Asked(tokens=states, target={}, right={}),  # answered with a word that was not learned
+        AnswerTarget(tokens=states, target={0: 1.0}, right={0: 1.0}),
+        AnswerTarget(tokens=states, target={0: 0.6, 1: 0.4}, right={0: 1.0, 1: 2 / 3}),
+        AnswerTarget(tokens=states, target={}, right={}),  # answered with a word that was not learned
     )
     rows = [
         AskRow(views=(np.zeros((6, 2, 2), np.uint8),), questions=asked[:1], learning=False),
@@ -205,7 +205,7 @@ def test_each_kind_of_question_gets_a_temperature_of_its_own() -> None:
         chance = random.normal(size=(200, 4)).astype(np.float32)
         truth = (chance + random.gumbel(size=chance.shape)).argmax(1)  # as likely as softmax(chance) says
         for answer in truth:
-            asked = Asked(
+            asked = AnswerTarget(
                 tokens=np.zeros((2, 12), np.float16), target={int(answer): 1.0}, right={int(answer): 1.0}, question=text
             )
             rows.append(AskRow(views=ask_rows()[0].views, questions=(asked,), learning=False))
@@ -232,7 +232,7 @@ def test_captions_get_better_by_reward_alone() -> None:
     torch.manual_seed(0)
     task, rows = CaptionTask(), caption_rows()
     net = task.build(CONFIGS["caption"])
-    task.warm_up(net, rows)
+    task.fit_init(net, rows)
     batch = task.collate(rows)
     optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
     rewarded, before = LossSettings(self_critical=1.0), score("caption", net)["cider"]
@@ -249,7 +249,7 @@ def test_a_share_of_reward_is_mixed_with_the_words() -> None:
     task, rows = CaptionTask(), caption_rows()
     torch.manual_seed(0)
     net = task.build(CONFIGS["caption"]).eval()
-    task.warm_up(net, rows)
+    task.fit_init(net, rows)
     batch, found = task.collate(rows), []
     for share in (0.0, 1.0, 0.25):
         torch.manual_seed(1)
@@ -308,7 +308,7 @@ def heard_rows(speakers: int = 8) -> list[SentimentRow]:
 def test_a_head_fitted_on_all_speakers_is_calibrated_by_those_it_has_not_heard() -> None:
     task, rows = TASKS["sentiment"], heard_rows()
     net = task.build(CONFIGS["sentiment"])
-    task.warm_up(net, rows)
+    task.fit_init(net, rows)
     assert net.crossed is not None
     logits, labels = net.crossed
     assert logits.shape == (len(rows), 3)
@@ -327,12 +327,12 @@ def test_changed_copies_of_a_clip_are_fitted_too() -> None:
     found = []
     for some in (rows, [replace(row, features=row.features[:1]) for row in rows]):
         net = task.build(CONFIGS["sentiment"])
-        task.warm_up(net, some)
+        task.fit_init(net, some)
         found.append(net.classifier.weight.detach().clone())
     assert not torch.allclose(*found)
     features = np.concatenate([np.stack(row.features) for row in rows])
     net = task.build(CONFIGS["sentiment"])
-    task.warm_up(net, rows)
+    task.fit_init(net, rows)
     np.testing.assert_allclose(net.standard.mean.numpy(), features.mean(0), atol=1e-4)
 
 
@@ -340,13 +340,13 @@ def test_changed_copies_of_a_clip_are_fitted_too() -> None:
 def test_without_speakers_enough_nothing_is_crossed(change: dict[str, int]) -> None:
     task = TASKS["sentiment"]
     net = task.build(CONFIGS["sentiment"])
-    task.warm_up(net, [replace(row, **change) for row in heard_rows()])
+    task.fit_init(net, [replace(row, **change) for row in heard_rows()])
     assert net.crossed is None
 
 
 def test_nobody_knows_the_answers_of_a_kind() -> None:
     net, random = TASKS["ask"].build(CONFIGS["ask"]), np.random.default_rng(0)
-    asked = Asked(tokens=np.zeros((2, 12), np.float16), target={}, right={}, question="How many are there?")
+    asked = AnswerTarget(tokens=np.zeros((2, 12), np.float16), target={}, right={}, question="How many are there?")
     known = replace(asked, target={1: 1.0}, right={1: 1.0}, question="What is it?")
     rows = [AskRow(views=ask_rows()[0].views, questions=(q,), learning=False) for q in [asked] * 60 + [known] * 60]
     outputs = [random.normal(size=(1, 4)).astype(np.float32) for _ in rows]

@@ -14,7 +14,7 @@ from torch import nn
 
 from mmdemo.core.config import CheckpointConfig
 from mmdemo.tasks import TASKS
-from mmdemo.train.record import Record, Watch
+from mmdemo.train.record import Record, RunObserver
 from mmdemo.train.settings import TrainSettings
 from mmdemo.train.trainer import fit
 from tests.unit.tasks.made import CONFIGS, ROWS
@@ -55,7 +55,7 @@ def fitted(
     rows: Sequence[Any] | None = None,
     config: CheckpointConfig | None = None,
     resume: bool = False,
-    watch: Watch | None = None,
+    watch: RunObserver | None = None,
     net: nn.Module | None = None,
 ) -> nn.Module:
     """A network after :func:`mmdemo.train.trainer.fit`, its validation rows those it learns from."""
@@ -63,7 +63,7 @@ def fitted(
     net = net or TASKS[task].build(config or CONFIGS[task])
     rows = ROWS[task]() if rows is None else rows
     plain = ROWS[task]()
-    record = Record(folder, watch or Watch())
+    record = Record(folder, watch or RunObserver())
     try:
         fit(TASKS[task], net, rows, plain, settings=settings, record=record, device="cpu", resume=resume)
     finally:

@@ -23,7 +23,7 @@ from mmdemo.tasks import TASKS
 from mmdemo.train import state
 from mmdemo.train.loop import StepTrainer
 from mmdemo.train.precision import run_outputs
-from mmdemo.train.record import BEST, EVENTS, STATES, Progress, Record, Watch, read_events
+from mmdemo.train.record import BEST, EVENTS, STATES, Record, RunObserver, TrainProgress, read_events
 from mmdemo.train.state import TRAINER, WEIGHTS, chance, newest_state, set_chance
 from mmdemo.train.trainer import Interrupted
 from tests.unit.tasks.made import CONFIGS
@@ -97,17 +97,17 @@ def test_killed_at_random_steps_it_ends_where_it_would_have_ended(
     assert losses[0] == losses[1]
 
 
-class Stops(Watch):
+class Stops(RunObserver):
     """Asks this process to stop after a step, as Ctrl-C does."""
 
     def __init__(self, step: int, number: signal.Signals) -> None:
         self.at, self.number = step, number
         self.said: list[str] = []
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         self.said.append(text)
 
-    def step(self, progress: Progress) -> None:
+    def step(self, progress: TrainProgress) -> None:
         if progress.step == self.at:
             os.kill(os.getpid(), self.number)
 
@@ -175,7 +175,7 @@ def test_more_epochs_can_be_asked_for_on_resume(tmp_path: Path) -> None:
 class Killed(Stops):
     """Dies after a step, as if by kill -9: nothing is written any more."""
 
-    def step(self, progress: Progress) -> None:
+    def step(self, progress: TrainProgress) -> None:
         if progress.step == self.at:
             raise KeyboardInterrupt
 
@@ -279,13 +279,13 @@ def test_a_full_disk_is_one_sentence_and_the_last_state_stays(tmp_path: Path, mo
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
-    first = Record(tmp_path / "run" / "trainer", Watch())
+    first = Record(tmp_path / "run" / "trainer", RunObserver())
     try:
         with pytest.raises(MmdemoError, match=rf"run is being trained: process {os.getpid()} holds"):
-            Record(tmp_path / "run" / "trainer", Watch())
+            Record(tmp_path / "run" / "trainer", RunObserver())
     finally:
         first.close()
-    Record(tmp_path / "run" / "trainer", Watch()).close()
+    Record(tmp_path / "run" / "trainer", RunObserver()).close()
 
 
 def test_a_forgotten_resume_loses_nothing(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import ROOT
-from mmdemo.data.prepare.bases import chosen_options, net_settings
+from mmdemo.data.prepare.inputs import chosen_options, net_settings
 from mmdemo.nets.decoder import CaptionConfig
 from mmdemo.nets.fusion import AskConfig
 from mmdemo.nets.shared_space import ClassifyConfig

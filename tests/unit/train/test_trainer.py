@@ -11,21 +11,21 @@ from torch import Tensor, nn
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.tasks import TASKS
-from mmdemo.train.average import Average
 from mmdemo.train.batches import Batches
+from mmdemo.train.ema import ExponentialMovingAverage
 from mmdemo.train.loop import StepTrainer, parameter_groups
 from mmdemo.train.precision import pick_precision, run_outputs
-from mmdemo.train.record import BEST, Watch, best_epochs, read_events
+from mmdemo.train.record import BEST, RunObserver, best_epochs, read_events
 from mmdemo.train.settings import TrainSettings
 from tests.unit.tasks.made import CONFIGS, ROWS
 from tests.unit.train.lessons import LIVELY, PLAIN, fitted, lively_rows
 
 
-class Says(Watch):
+class Says(RunObserver):
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         self.said.append(text)
 
 
@@ -41,7 +41,7 @@ def gradient(folder: Path, task: str, settings: TrainSettings) -> dict[str, Tens
             found[name] = parameter.grad.clone()
 
         parameter.register_post_accumulate_grad_hook(keep)
-    TASKS[task].warm_up(net, ROWS[task]())
+    TASKS[task].fit_init(net, ROWS[task]())
     fitted(folder, replace(settings, clip=1e9), task=task, net=net)
     return found
 
@@ -224,7 +224,7 @@ def test_average_follows_and_swaps() -> None:
     net = nn.Linear(1, 1, bias=False)
     with torch.no_grad():
         net.weight.fill_(0.0)
-    average = Average(net, 0.9)
+    average = ExponentialMovingAverage(net, 0.9)
     with torch.no_grad():
         net.weight.fill_(1.0)
     average.update(net)  # early steps count more: decay (1 + 1) / (10 + 1)
@@ -234,7 +234,7 @@ def test_average_follows_and_swaps() -> None:
     average.swap(net)
     assert float(net.weight.detach()) == 1.0
 
-    other = Average(net, 0.9)
+    other = ExponentialMovingAverage(net, 0.9)
     other.load(average.state())
     assert other.steps == 1
     assert torch.equal(other.shadow["weight"], average.shadow["weight"])

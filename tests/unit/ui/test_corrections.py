@@ -11,13 +11,13 @@ import pytest
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import AskResult, CaptionResult, ClassifyResult, Scored, SentimentResult
-from mmdemo.studio import taught
+from mmdemo.studio import datasets
 from mmdemo.ui import corrections
-from mmdemo.ui.ask import Asked
-from mmdemo.ui.caption import Captioned
-from mmdemo.ui.classify import Classified
+from mmdemo.ui.ask import AskState
+from mmdemo.ui.caption import CaptionState
+from mmdemo.ui.classify import ClassifyState
 from mmdemo.ui.examples import EXAMPLES_DIR
-from mmdemo.ui.sentiment import Heard
+from mmdemo.ui.sentiment import SentimentState
 
 ASKED = AskResult(
     file="", question="what is it?", answer="dog", score=0.5, sure=True, alternatives=(), model="m", seconds=0,
@@ -36,7 +36,7 @@ FELT = SentimentResult(
 
 
 @pytest.fixture(autouse=True)
-def datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def datasets_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MMDEMO_DATASETS", str(tmp_path / "datasets"))
     return tmp_path / "datasets"
 
@@ -51,43 +51,43 @@ def clip(tmp_path: Path) -> str:
     return str(shutil.copy(EXAMPLES_DIR / "sad.flac", tmp_path / "upload.flac"))
 
 
-def test_each_job_keeps_input_and_right_answer(picture: str, clip: str, datasets: Path) -> None:
+def test_each_job_keeps_input_and_right_answer(picture: str, clip: str, datasets_folder: Path) -> None:
     for task, kept, right, field in (
-        ("ask", Asked(picture, (ASKED, ASKED)), " cat ", "answer"),
-        ("classify", Classified(picture, ("dog", "Cat"), None, LABELLED), "Cat", "label"),
-        ("caption", Captioned(picture, 1, 20, SAID), "a cat sits.", "caption"),
-        ("sentiment", Heard(clip, FELT), "glad", "label"),
+        ("ask", AskState(picture, (ASKED, ASKED)), " cat ", "answer"),
+        ("classify", ClassifyState(picture, ("dog", "Cat"), None, LABELLED), "Cat", "label"),
+        ("caption", CaptionState(picture, 1, 20, SAID), "a cat sits.", "caption"),
+        ("sentiment", SentimentState(clip, FELT), "glad", "label"),
     ):
         assert corrections.store(task, kept, right, "en") == (task, 1, f"corrections-{task}")
-        (item,) = taught.read_taught(f"corrections-{task}").items
+        (item,) = datasets.read_dataset(f"corrections-{task}").items
         assert getattr(item, field) == right.strip()
         assert item.file.read_bytes() == Path(kept.file).read_bytes()
-    assert taught.read_taught("corrections-ask").items[0].question == "what is it?"
-    assert json.loads((datasets / "corrections-ask" / "dataset.json").read_text())["task"] == "ask"
+    assert datasets.read_dataset("corrections-ask").items[0].question == "what is it?"
+    assert json.loads((datasets_folder / "corrections-ask" / "dataset.json").read_text())["task"] == "ask"
 
 
 def test_they_are_counted(picture: str, tmp_path: Path) -> None:
     other = str(shutil.copy(EXAMPLES_DIR / "coffee.jpg", tmp_path / "other.jpg"))
-    corrections.store("caption", Captioned(picture, 1, 20, SAID), "a cat", "en")
-    stored = corrections.store("caption", Captioned(other, 1, 20, SAID), "a cup", "en")
+    corrections.store("caption", CaptionState(picture, 1, 20, SAID), "a cat", "en")
+    stored = corrections.store("caption", CaptionState(other, 1, 20, SAID), "a cup", "en")
     assert "Kept: 2 corrections for Caption" in corrections.said_html(stored, "en")
     assert "data: corrections-caption" in corrections.said_html(stored, "en")
     assert "2 条" in corrections.said_html(stored, "zh")
     assert "the first correction" in corrections.said_html(("ask", 1, "corrections-ask"), "en")
 
 
-def test_what_cannot_be_kept_is_one_sentence(picture: str, datasets: Path) -> None:
-    kept = Captioned(picture, 1, 20, SAID)
+def test_what_cannot_be_kept_is_one_sentence(picture: str, datasets_folder: Path) -> None:
+    kept = CaptionState(picture, 1, 20, SAID)
     for given, right, words in (
         (None, "a cat", "no answer to correct"),
         (kept, "  ", "no right answer"),
         (kept, None, "no right answer"),
-        (Captioned("", 1, 20, SAID), "a cat", "no longer there"),
-        (Captioned(picture + ".gone", 1, 20, SAID), "a cat", "no longer there"),
+        (CaptionState("", 1, 20, SAID), "a cat", "no longer there"),
+        (CaptionState(picture + ".gone", 1, 20, SAID), "a cat", "no longer there"),
     ):
         with pytest.raises(MmdemoError, match=words):
             corrections.store("caption", given, right, "en")
-    assert not datasets.exists()
+    assert not datasets_folder.exists()
 
 
 def test_what_is_offered() -> None:
@@ -107,6 +107,6 @@ def test_what_is_offered() -> None:
 
 def test_gradio_can_tell_one_answer_from_the_next(picture: str) -> None:
     """It hashes what a state holds to see whether it changed; results hold what has no hash."""
-    one, two = Heard(picture, FELT), Heard(picture, FELT)
+    one, two = SentimentState(picture, FELT), SentimentState(picture, FELT)
     assert hash(one) != hash(two)
-    assert hash(Asked(picture, (ASKED,)))
+    assert hash(AskState(picture, (ASKED,)))

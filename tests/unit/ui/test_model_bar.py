@@ -11,7 +11,7 @@ import gradio as gr
 import pytest
 
 from mmdemo.serving.engine import Engine
-from mmdemo.serving.pool import Prepared
+from mmdemo.serving.pool import Swap
 from mmdemo.ui import model_bar
 from mmdemo.ui.wiring import learned_classes
 from tests.unit.models.conftest import change_config, root, written
@@ -44,16 +44,16 @@ def changed(update: Any) -> Any:
 
 
 def test_words_after_a_swap() -> None:
-    done = Prepared(model="mine", before=412_000_000, after=431_400_000, seconds=1.23, evicted=(("ask", "old"),))
+    done = Swap(model="mine", before=412_000_000, after=431_400_000, seconds=1.23, evicted=(("ask", "old"),))
     assert (
         model_bar.swap_words(done, before="base", language="en")
         == "mine answers now. Memory: base 412 MB → mine 431 MB, 1.2 s. Let go: old."
     )
-    anew = Prepared(model="mine", before=1, after=2_000_000, seconds=0.2, evicted=(("ask", "mine"),))
+    anew = Swap(model="mine", before=1, after=2_000_000, seconds=0.2, evicted=(("ask", "mine"),))
     words = model_bar.swap_words(anew, before="mine", language="en")
     assert "trained anew" in words
     assert "Let go" not in words
-    there = Prepared(model="mine", before=5_000_000, after=5_000_000, seconds=0.0, evicted=())
+    there = Swap(model="mine", before=5_000_000, after=5_000_000, seconds=0.0, evicted=())
     assert "it was in memory" in model_bar.swap_words(there, before="base", language="en")
     assert "用时" in model_bar.swap_words(done, before="base", language="zh")
 

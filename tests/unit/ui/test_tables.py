@@ -9,19 +9,19 @@ import pytest
 
 from mmdemo.core.types import NONE_OF_THESE, ClassifyResult, Scored
 from mmdemo.core.writing import harmless_cell
-from mmdemo.ui.tables import Row, headers, shown_rows, write_csv
+from mmdemo.ui.tables import LabelTableRow, headers, shown_rows, write_csv
 
 
-def a_row(file: str, best: str, score: float = 0.75) -> Row:
+def a_row(file: str, best: str, score: float = 0.75) -> LabelTableRow:
     labels = (Scored(label=best, score=score), Scored(label=NONE_OF_THESE, score=1 - score))
-    return Row(file, ClassifyResult(file=file, labels=labels, sure=score > 0.5, model="m", seconds=0.1))
+    return LabelTableRow(file, ClassifyResult(file=file, labels=labels, sure=score > 0.5, model="m", seconds=0.1))
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
 def test_nothing_becomes_a_formula(start: str, tmp_path: Path) -> None:
     evil = f'{start}HYPERLINK("http://evil")'
 
-    path = write_csv([a_row(f"{evil}.png", evil), Row("b.png", None, evil)], tmp_path)
+    path = write_csv([a_row(f"{evil}.png", evil), LabelTableRow("b.png", None, evil)], tmp_path)
 
     with path.open(newline="", encoding="utf-8-sig") as stream:
         cells = [cell for line in csv.reader(stream) for cell in line]
@@ -33,7 +33,7 @@ def test_plain_text_stays_as_it_is() -> None:
 
 
 def test_csv_has_a_column_per_label_and_a_row_per_picture(tmp_path: Path) -> None:
-    path = write_csv([a_row("a.png", "cat"), Row("b.png", None, "cannot be opened")], tmp_path)
+    path = write_csv([a_row("a.png", "cat"), LabelTableRow("b.png", None, "cannot be opened")], tmp_path)
 
     with path.open(newline="", encoding="utf-8-sig") as stream:
         rows = list(csv.DictReader(stream))
@@ -44,7 +44,7 @@ def test_csv_has_a_column_per_label_and_a_row_per_picture(tmp_path: Path) -> Non
 
 
 def test_the_table_says_why_a_picture_has_no_answer() -> None:
-    shown = shown_rows([a_row("a.png", NONE_OF_THESE), Row("b.png", None, "broken")], "zh")
+    shown = shown_rows([a_row("a.png", NONE_OF_THESE), LabelTableRow("b.png", None, "broken")], "zh")
 
     assert all(len(row) == len(headers("zh")) for row in shown)
     assert shown[0][1] == "都不是"
