@@ -126,8 +126,8 @@ def compare(out: Path, epochs: float) -> list[Found]:
     best = rows[0].run
     parts = {
         "LSTM question": ("net.question=lstm", SEEDS),  # a rival
-        "without the picture": ("net.blind=true", 1),
-        "without the question": ("net.question_blind=true", 1),
+        "without the picture": ("net.ablate_image=true", 1),
+        "without the question": ("net.ablate_question=true", 1),
     }
     return rows + [
         find(Run(name=f"{best.name}, {name}", changes=(*best.changes, change), seeds=seeds), out, epochs)

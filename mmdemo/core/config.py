@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import MOST_DIGITS_IN_SETTINGS, Unreadable, parse_json
+from mmdemo.core.renamed import current_names
 from mmdemo.core.words import NUMBER, YES_NO
 from mmdemo.core.writing import json_text
 
@@ -143,7 +144,7 @@ def _config(raw: Mapping[str, typing.Any]) -> CheckpointConfig:
     """Raises KeyError, TypeError and ValueError."""
     config = CheckpointConfig(
         task=raw["task"],
-        net=_object(raw["net"], "net"),
+        net=current_names("net", _object(raw["net"], "net")),
         labels=_texts(raw["labels"], "labels"),
         settings={k: _setting(v, k) for k, v in _object(raw["settings"], "settings").items()},
         calibration=from_mapping(Calibration, raw["calibration"]),

@@ -88,7 +88,7 @@ class AskModel(ReadyModel):
         """The cells that speak for the answer; none where the picture is hidden."""
         self._in_use()
         request, result = of_type(request, AskRequest), of_type(result, AskResult)
-        if self.net.config.blind:
+        if self.net.config.ablate_image:
             return ()
         answer = self.config.labels.index(result.answer)
         grid = self.pictures.encode([request.picture])[0].grid

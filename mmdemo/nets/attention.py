@@ -112,11 +112,11 @@ class Blocks(nn.ModuleList):
 
 
 class GridProjection(nn.Module):
-    """Grid of the trunk → memory of the blocks: linear, learned position, norm; or nothing but position when blind."""
+    """Grid of the trunk → memory of the blocks: linear, learned position, norm (``ablate_image``: position only)."""
 
-    def __init__(self, channels: int, width: int, cells: int, *, blind: bool, dropout: float) -> None:
+    def __init__(self, channels: int, width: int, cells: int, *, ablate_image: bool, dropout: float) -> None:
         super().__init__()
-        self.blind = blind
+        self.ablate_image = ablate_image
         self.linear = nn.Linear(channels, width)
         self.position = nn.Parameter(torch.randn(cells, width) * 0.02)
         self.norm = nn.LayerNorm(width)
@@ -125,7 +125,7 @@ class GridProjection(nn.Module):
     def forward(self, grid: Tensor) -> Tensor:
         """Args: grid (B, D, G, G) in [0, 6]. Returns (B, G * G, W)."""
         cells = grid.flatten(2).transpose(1, 2)  # (B, G * G, D)
-        if self.blind:
+        if self.ablate_image:
             cells = torch.zeros_like(cells)
         memory: Tensor = self.drop(self.norm(self.linear(cells) + self.position))  # (B, G * G, W)
         return memory

@@ -26,7 +26,7 @@ Keys = list[tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptionConfig:
-    """``words`` counts the special ones; ``blind`` hides the picture."""
+    """``words`` counts the special ones; ``ablate_image`` hides the picture."""
 
     words: int
     width: int = 320
@@ -36,7 +36,7 @@ class CaptionConfig:
     positions: int = 32
     channels: int = 1280
     grid: int = 8
-    blind: bool = False
+    ablate_image: bool = False
 
 
 class CaptionDecoder(nn.Module):
@@ -55,7 +55,7 @@ class CaptionDecoder(nn.Module):
         self.config = config
         width = config.width
         self.picture = GridProjection(
-            config.channels, width, config.grid**2, blind=config.blind, dropout=config.dropout
+            config.channels, width, config.grid**2, ablate_image=config.ablate_image, dropout=config.dropout
         )
         self.word = nn.Embedding(config.words, width)
         self.position = nn.Embedding(config.positions, width)

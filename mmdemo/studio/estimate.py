@@ -134,7 +134,7 @@ def _of_public(choice: Choice, preview: Preview, base: HubStartingPoint) -> Esti
     for run in _done(choice.task, train.tune):
         named = (run.start,) if Path(run.start).is_absolute() else (run.start, run.base)
         if choice.base in named and hub_bases.device_of(run) == device and run.seconds > 0:
-            batch = int(str(run.settings.get("batch_size", 1))) * int(str(run.settings.get("accumulate", 1)))
+            batch = int(str(run.settings.get("batch_size", 1))) * int(str(run.settings.get("grad_accum_steps", 1)))
             ratios.append(run.seconds / seconds(run.step * batch, run.step * batch / 8))
     if ratios:
         return _estimate(whole * statistics.median(ratios[:RUNS]), *EARLIER, _how_earlier(ratios[:RUNS]), memory)

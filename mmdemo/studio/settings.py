@@ -15,6 +15,7 @@ import tomli_w
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import Unreadable, parse_toml
+from mmdemo.core.renamed import current_name
 from mmdemo.core.settings import ROOT
 from mmdemo.models.registry import default_model
 from mmdemo.train.hub import as_before, check_settings, is_hub_base
@@ -243,7 +244,7 @@ def parse_line(line: str) -> tuple[str, Value]:
         found = parse_toml(f"value = {value.strip()}", name="the setting")["value"]
     except Unreadable:
         found = value.strip()  # a bare word is a string
-    return name.strip(), tuple(found) if isinstance(found, list) else found
+    return current_name(name.strip()), tuple(found) if isinstance(found, list) else found
 
 
 def _flat(config: RunConfig) -> dict[str, Value]:

@@ -185,7 +185,7 @@ class Recorder(TrainerCallback):
         if not epochs:
             return set()
         if self.settings.keep_best and self.validation:
-            return {step for _, step in best_epochs(epochs, self.metric)[: self.settings.keep]}
+            return {step for _, step in best_epochs(epochs, self.metric)[: self.settings.save_total_limit]}
         return {epochs[-1]["step"]}
 
     def no_better(self) -> bool:

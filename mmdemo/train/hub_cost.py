@@ -96,7 +96,7 @@ class TuningCost:
         share = {"head": 0.0, "last": min(1.0, tune.blocks / max(self.blocks, 1))}.get(tune.kind, 1.0)
         trained = self.parameters * (share if tune.kind in {"last", "all"} else 0.02)
         weights = 4.0 * self.parameters
-        optimizer = 4.0 * trained * (3 + bool(settings.average))  # gradient and two moments, and a running average
+        optimizer = 4.0 * trained * (3 + bool(settings.ema_decay))  # gradient and two moments, and a running average
         way_back = KEPT * (self.numbers * max(share, 0.1) + self.heard) * settings.batch_size
         return int(optimizer + max(weights + way_back, COPIES * weights))
 

@@ -29,7 +29,7 @@ def parameter_groups(task: Task[Any, Any], net: nn.Module, settings: TrainSettin
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in net.named_parameters():
         depth = task.depth(net, name)
-        scale = 1.0 if depth == HEAD else settings.base_rate * settings.layer_decay ** (depth - 1)
+        scale = 1.0 if depth == HEAD else settings.encoder_lr_scale * settings.layer_decay ** (depth - 1)
         if parameter.requires_grad:
             groups.setdefault((scale, parameter.ndim >= 2), []).append(parameter)
     return [

@@ -18,6 +18,7 @@ import transformers
 import mmdemo
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import Unreadable, object_or_empty, parse_json, read_object
+from mmdemo.core.renamed import current_names
 from mmdemo.core.settings import ROOT, checkpoints_root, data_root, typed_path
 from mmdemo.core.words import nearest_name
 from mmdemo.core.writing import json_text
@@ -143,7 +144,7 @@ def as_base(plan: RunPlan, overrides: Sequence[str]) -> RunPlan:
 
 # ---------------------------------------------------------------- notes of the run
 
-MAY_CHANGE = frozenset({"learning_rate", "epochs", "save_steps", "keep", "patience"})
+MAY_CHANGE = frozenset({"learning_rate", "epochs", "save_steps", "save_total_limit", "patience"})
 """Settings of ``[train]`` that a resumed run may have otherwise; all others belong to its state."""
 
 
@@ -257,7 +258,7 @@ def check_resumed(plan: RunPlan, folder: Path, *, data_hash: str, base_hash: str
     said = []
     now = parse_json(json_text(settings_of(plan.config)), name=PLAN)  # as JSON has it
     for section, values in now.items():
-        was = settings.get(section, {})
+        was = current_names(section, settings.get(section, {}))
         for key in sorted(values.keys() | was.keys()):
             if values.get(key) == was.get(key):
                 continue

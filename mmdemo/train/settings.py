@@ -14,6 +14,7 @@ import tomli_w
 from mmdemo.core.config import CardText, Scalar
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import MOST_TOML, Unreadable, parse_toml, read_bytes
+from mmdemo.core.renamed import SECTIONS, current_names
 from mmdemo.core.words import nearest_name
 from mmdemo.tasks.base import LossSettings
 from mmdemo.tasks.tune import Tune
@@ -31,24 +32,24 @@ class TrainSettings:
     Attributes:
         epochs: Passes over the training part; 0 leaves it at what the task can compute at once.
         batch_size: Rows per step.
-        accumulate: Batches per step of the optimizer; refused where a task compares the rows of a batch.
+        grad_accum_steps: Batches per step of the optimizer; refused where a task compares the rows of a batch.
         tune: What is trained: "head", "last:N" blocks of the encoder, "lora" or "all" (see tasks.tune.Tune).
         lora_rank, lora_alpha: Rank of LoRA's matrices, and the factor over the rank by which their product counts.
         learning_rate: Peak rate of the network's head, and of LoRA's matrices.
-        base_rate: Factor on the learning rate for what came from a base encoder.
+        encoder_lr_scale: Factor on the learning rate for what came from a base encoder.
         layer_decay: Factor on the learning rate per block below the top of that base.
         warmup: Share of the steps in which the rate rises from 0.
         schedule: "cosine", "linear" or "constant" after the warm-up.
         weight_decay: AdamW's, on matrices only.
-        clip: Largest norm of the gradient.
+        max_grad_norm: Largest norm of the gradient.
         seed: Of weights, order and augmentation.
         label_smoothing: Share of the target spread over all classes.
         save_steps: Steps between two states from which a run can be resumed.
         precision: "fp32", "bf16" or "fp16" for matrix products; "auto" takes the fastest that the device is good at.
-        average: Decay of the running average of the weights (EMA) that is validated and kept; 0 turns it off.
+        ema_decay: Decay of the running average of the weights (EMA) that is validated and kept; 0 turns it off.
         keep_best: Keep the epoch with the best validation figure; off keeps the last, where validation is too small to
             choose by.
-        keep: How many of the best epochs' weights stay in the run's folder.
+        save_total_limit: How many of the best epochs' weights stay in the run's folder.
         metric: Validation figure to choose by; "" is the task's own.
         patience: Epochs without a better figure after which the training stops early; 0 is never.
         self_critical: Share of the loss that rewards whole captions of the network's own by CIDEr-D instead of single
@@ -58,24 +59,24 @@ class TrainSettings:
 
     epochs: float = 5
     batch_size: int = 64
-    accumulate: int = 1
+    grad_accum_steps: int = 1
     tune: str = "head"
     lora_rank: int = 8
     lora_alpha: float = 16.0
     learning_rate: float = 5e-4
-    base_rate: float = 0.1
+    encoder_lr_scale: float = 0.1
     layer_decay: float = 1.0
     warmup: float = 0.05
     schedule: str = "cosine"
     weight_decay: float = 0.01
-    clip: float = 1.0
+    max_grad_norm: float = 1.0
     seed: int = 0
     label_smoothing: float = 0.0
     save_steps: int = 500
     precision: str = "auto"
-    average: float = 0.0
+    ema_decay: float = 0.0
     keep_best: bool = True
-    keep: int = 1
+    save_total_limit: int = 1
     metric: str = ""
     patience: int = 0
     teacher_share: float = 0.5
@@ -89,7 +90,16 @@ class TrainSettings:
                 raise MmdemoError(f"train.{one.name} must be a number", f"it is {value}")
         if self.epochs < 0:
             raise MmdemoError("train.epochs must not be below 0", f"it is {self.epochs}")
-        above = ("batch_size", "accumulate", "learning_rate", "clip", "save_steps", "keep", "lora_rank", "lora_alpha")
+        above = (
+            "batch_size",
+            "grad_accum_steps",
+            "learning_rate",
+            "max_grad_norm",
+            "save_steps",
+            "save_total_limit",
+            "lora_rank",
+            "lora_alpha",
+        )
         for name in (*above, "teacher_temperature"):
             if getattr(self, name) <= 0:
                 raise MmdemoError(f"train.{name} must be above 0", f"it is {getattr(self, name)}")
@@ -98,14 +108,14 @@ class TrainSettings:
         for name in ("warmup", "label_smoothing", "teacher_share", "self_critical"):
             if not 0 <= getattr(self, name) <= 1:
                 raise MmdemoError(f"train.{name} must be between 0 and 1", f"it is {getattr(self, name)}")
-        for name in ("weight_decay", "base_rate", "layer_decay", "patience"):
+        for name in ("weight_decay", "encoder_lr_scale", "layer_decay", "patience"):
             if getattr(self, name) < 0:
                 raise MmdemoError(f"train.{name} must not be below 0", f"it is {getattr(self, name)}")
         Tune.parse(self.tune)
         if self.schedule not in SCHEDULES:
             raise MmdemoError(f"train.schedule is {self.schedule!r}", f"it must be one of {', '.join(SCHEDULES)}")
-        if not 0 <= self.average < 1:
-            raise MmdemoError("train.average must be at least 0 and below 1", f"it is {self.average}")
+        if not 0 <= self.ema_decay < 1:
+            raise MmdemoError("train.ema_decay must be at least 0 and below 1", f"it is {self.ema_decay}")
 
     def how(self) -> LossSettings:
         """What of this the loss needs."""
@@ -190,6 +200,8 @@ def read_config(file: Path, overrides: Sequence[str] = ()) -> RunConfig:
             raise _unknown(name, sections, f"{'--set' if given else file.name} has an unknown section")
         if name != "base":
             _check_section(name, raw[name], file.name)
+            if isinstance(raw[name], dict):
+                raw[name] = current_names(name, raw[name])
     return RunConfig(
         net=raw.get("net", {}),
         data={k: tuple(v) if isinstance(v, list) else v for k, v in raw.get("data", {}).items()},
@@ -219,7 +231,14 @@ def _apply(raw: dict[str, typing.Any], override: str) -> None:
     values = raw.setdefault(section, {})
     if not isinstance(values, dict):
         raise MmdemoError(f"--set {override} is not understood", f"{section} is no section with keys")
+    values.pop(_earlier_name(section, key), None)  # --set wins over the file under either name
     values[key] = value
+
+
+def _earlier_name(section: str, key: str) -> str:
+    """The other name of a setting that was renamed, "" for all others."""
+    names = SECTIONS.get(section, {})
+    return names.get(key) or next((old for old, new in names.items() if new == key), "")
 
 
 def _record(kind: type[R], values: Mapping[str, object], section: str) -> R:

@@ -84,13 +84,15 @@ def check_batches(task: Task[Any, Any], settings: TrainSettings, *, rows: int | 
     if settings.self_critical and task.name != "caption":
         raise MmdemoError(f"train.self_critical is of no use to {task.name}", "it rewards captions", "Leave it at 0")
     several = processes.world_size()
-    if not task.additive and (settings.accumulate > 1 or several > 1):
+    if not task.additive and (settings.grad_accum_steps > 1 or several > 1):
         raise MmdemoError(
             f"{task.name.capitalize()} cannot be trained in parts",
             "its loss compares every row of a batch with all others, so halves do not add up to the whole",
-            "Use one process" if several > 1 else "Set train.accumulate to 1 and choose train.batch_size as it fits",
+            "Use one process"
+            if several > 1
+            else "Set train.grad_accum_steps to 1 and choose train.batch_size as it fits",
         )
-    step = settings.batch_size * settings.accumulate
+    step = settings.batch_size * settings.grad_accum_steps
     if step < several or (rows is not None and rows // math.ceil(rows / step) < several):
         raise MmdemoError(
             f"A step is too small for {several} processes",
@@ -130,7 +132,7 @@ def fit(
         _without_steps(task, net, validation, settings=settings, record=record, device=device)
         return
     asked: list[int] = []
-    parts = settings.accumulate
+    parts = settings.grad_accum_steps
     resumed = state.newest_state(states) if resume else None
     if resume and resumed is None:
         aside = record.earlier()
@@ -267,7 +269,7 @@ def _make(
     parts: int,
 ) -> StepTrainer:
     precision = pick_precision(settings.precision, device)
-    size = settings.batch_size * settings.accumulate
+    size = settings.batch_size * settings.grad_accum_steps
     batches = Batches(
         len(rows), size, parts=parts, processes=processes.world_size(), rank=processes.rank(), seed=settings.seed
     )
@@ -279,7 +281,7 @@ def _make(
         learning_rate=settings.learning_rate,
         lr_scheduler_type={"constant": "constant_with_warmup"}.get(settings.schedule, settings.schedule),
         warmup_steps=int(settings.warmup * steps_in(batches, settings.epochs)),
-        max_grad_norm=settings.clip,
+        max_grad_norm=settings.max_grad_norm,
         seed=settings.seed,
         bf16=precision == "bf16",
         fp16=precision == "fp16",
@@ -302,7 +304,7 @@ def _make(
         rows=rows,
         settings=settings,
         batches=batches,
-        average=ExponentialMovingAverage(net, settings.average) if settings.average else None,
+        average=ExponentialMovingAverage(net, settings.ema_decay) if settings.ema_decay else None,
         args=arguments,
     )
     trainer.remove_callback(transformers.PrinterCallback)

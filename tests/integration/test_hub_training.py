@@ -199,7 +199,7 @@ def test_a_run_goes_on_where_it_was_stopped(made: Path, place: Path, kind: str) 
     task, data = TASKS[kind]
 
     def plan(out: str, *, resume: bool = False) -> run.RunPlan:
-        overrides = ["train.epochs=3", "train.batch_size=4", "train.save_steps=3", "train.average=0.9"]
+        overrides = ["train.epochs=3", "train.batch_size=4", "train.save_steps=3", "train.ema_decay=0.9"]
         return run.RunPlan(
             task=task,
             data=(made / data,),

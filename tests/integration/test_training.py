@@ -381,7 +381,9 @@ def test_what_diverges_is_not_published(made: Path, place: Path) -> None:
     with pytest.raises(MmdemoError, match=r"train.learning_rate must be a number: it is nan"):
         trained(made, place, "ask", "nan", ["train.learning_rate=nan"])
     with pytest.raises(MmdemoError, match="The training has diverged at step"):
-        trained(made, place, "ask", "wild", ["train.learning_rate=1e30", "train.clip=1e30", "train.warmup=0.0"])
+        trained(
+            made, place, "ask", "wild", ["train.learning_rate=1e30", "train.max_grad_norm=1e30", "train.warmup=0.0"]
+        )
     assert list_models("ask") == ()
 
 

@@ -21,7 +21,7 @@ class GridFusion(Fusion):
     def __init__(self, config: AskConfig) -> None:
         super().__init__(config)
         self.picture = GridProjection(
-            config.channels, config.width, config.grid**2, blind=config.blind, dropout=config.dropout
+            config.channels, config.width, config.grid**2, ablate_image=config.ablate_image, dropout=config.dropout
         )
 
 

@@ -33,8 +33,8 @@ class AskConfig:
         fusion: One of :data:`FUSION_NAMES`.
         question: Question encoder, one of :data:`QUESTION_ENCODERS`.
         question_words: Vocabulary of the "lstm", without the unknown word.
-        blind: Hides the picture: the figure of a blind network says how much the picture helps.
-        question_blind: Hides the question.
+        ablate_image: Hides the picture; the drop in accuracy says how much the picture contributes.
+        ablate_question: Hides the question.
     """
 
     answers: int
@@ -48,8 +48,8 @@ class AskConfig:
     fusion: str = "cross-attention"
     question: str = "minilm"
     question_words: int = 0
-    blind: bool = False
-    question_blind: bool = False
+    ablate_image: bool = False
+    ablate_question: bool = False
 
     def __post_init__(self) -> None:
         for name, word, known in (
@@ -60,8 +60,8 @@ class AskConfig:
                 near = nearest_name(word, known)
                 hint = f", of which {near} is the nearest" if near else ""
                 raise ValueError(f"{name} is {word!r} and must be one of {', '.join(known)}{hint}")
-        if self.blind and self.question_blind:
-            raise ValueError("blind and question_blind together leave nothing to answer from")
+        if self.ablate_image and self.ablate_question:
+            raise ValueError("ablate_image and ablate_question together leave nothing to answer from")
 
 
 class FusionOutput(NamedTuple):
@@ -112,7 +112,7 @@ class Fusion(nn.Module, ABC):
 
 def question_encoder(config: AskConfig) -> nn.Module:
     """What reads the questions of a network with these settings."""
-    if config.question_blind:
+    if config.ablate_question:
         return HiddenQuestion(config.width)
     if config.question == "lstm":
         return LstmQuestion(config.question_words, config.width, dropout=config.dropout)
@@ -137,5 +137,5 @@ def answer_head(inputs: int, config: AskConfig) -> nn.Sequential:
 
 def shown_logits(config: AskConfig) -> Tensor:
     """Added to the logits of picture and question (2,), it leaves a hidden modality no share."""
-    hidden = torch.tensor([config.blind, config.question_blind])
+    hidden = torch.tensor([config.ablate_image, config.ablate_question])
     return torch.zeros(2).masked_fill(hidden, -torch.inf)

@@ -18,11 +18,11 @@ PACE = 10.0
 
 
 class PooledPicture(nn.Module):
-    """Mean of the grid's cells, projected: v = LayerNorm(W mean(grid)); nothing but the bias when blind."""
+    """Mean of the grid's cells, projected: v = LayerNorm(W mean(grid)); the bias alone with ``ablate_image``."""
 
     def __init__(self, config: AskConfig) -> None:
         super().__init__()
-        self.blind = config.blind
+        self.ablate_image = config.ablate_image
         self.linear = nn.Linear(config.channels, config.width)
         self.norm = nn.LayerNorm(config.width)
         self.drop = nn.Dropout(config.dropout)
@@ -30,7 +30,7 @@ class PooledPicture(nn.Module):
     def forward(self, grid: Tensor) -> Tensor:
         """Args: grid (P, D, G, G). Returns (P, W)."""
         mean = grid.flatten(2).mean(dim=2)  # (P, D)
-        if self.blind:
+        if self.ablate_image:
             mean = torch.zeros_like(mean)
         pooled: Tensor = self.drop(self.norm(self.linear(mean)))  # (P, W)
         return pooled

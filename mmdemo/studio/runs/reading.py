@@ -19,6 +19,7 @@ from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import Unreadable, parse_json, read_object, read_toml
+from mmdemo.core.renamed import current_names
 from mmdemo.core.settings import checkpoints_root
 from mmdemo.core.types import Metric
 from mmdemo.core.words import nearest_name
@@ -386,12 +387,12 @@ def _settings(place: Path, plan: Event) -> dict[str, object]:
     found = plan.get("settings")
     if isinstance(found, dict):
         train = found.get("train", found)  # older versions wrote that section alone
-        return dict(train) if isinstance(train, dict) else {}
+        return current_names("train", train) if isinstance(train, dict) else {}
     try:
         train = read_toml(place / CONFIG).get("train", {})
     except Unreadable:
         return {}
-    return dict(train) if isinstance(train, dict) else {}
+    return current_names("train", train) if isinstance(train, dict) else {}
 
 
 def option(arguments: Sequence[str], name: str) -> str:

@@ -23,9 +23,11 @@ from mmdemo.nets.decoder import (
 )
 
 
-def tiny(words: int = 9, *, blind: bool = False) -> CaptionDecoder:
+def tiny(words: int = 9, *, ablate_image: bool = False) -> CaptionDecoder:
     torch.manual_seed(3)
-    config = CaptionConfig(words=words, width=16, layers=2, heads=2, positions=14, channels=6, grid=2, blind=blind)
+    config = CaptionConfig(
+        words=words, width=16, layers=2, heads=2, positions=14, channels=6, grid=2, ablate_image=ablate_image
+    )
     decoder = CaptionDecoder(config).eval()
     with torch.no_grad():
         decoder.word.weight.mul_(3)  # a random decoder is nearly even; sharper ones are harder to search
@@ -72,7 +74,7 @@ def test_padding_behind_a_caption_changes_nothing() -> None:
 def test_a_blind_decoder_sees_nothing_and_another_one_does() -> None:
     words = torch.tensor([[START, 5]])
     for blind in (True, False):
-        decoder = tiny(blind=blind)
+        decoder = tiny(ablate_image=blind)
         one, other = (
             decoder(words, decoder.memory(grid)) for grid in (torch.zeros(1, 6, 2, 2), torch.ones(1, 6, 2, 2))
         )

@@ -87,7 +87,7 @@ def test_padding_changes_nothing(fusion: str, question: str) -> None:
 
 @each_encoder
 @each_fusion
-@pytest.mark.parametrize("hidden", ["", "blind", "question_blind"])
+@pytest.mark.parametrize("hidden", ["", "ablate_image", "ablate_question"])
 def test_only_a_hidden_modality_changes_nothing(fusion: str, question: str, hidden: str) -> None:
     net = made(fusion=fusion, question=question, **({hidden: True} if hidden else {}))
 
@@ -95,14 +95,14 @@ def test_only_a_hidden_modality_changes_nothing(fusion: str, question: str, hidd
         memory = net.memory(pictures(1, picture))
         found = net.fused(asked(net, 1, length, question), everything(1, length), memory, torch.tensor([0]))
         if hidden and found.weights is not None:
-            assert found.weights.tolist() == [[0.0, 1.0] if hidden == "blind" else [1.0, 0.0]]
+            assert found.weights.tolist() == [[0.0, 1.0] if hidden == "ablate_image" else [1.0, 0.0]]
         return found.logits
 
     start = answer(0, 0)
     assert torch.isfinite(start).all()
-    assert torch.equal(answer(1, 0), start) is (hidden == "blind")
-    assert torch.equal(answer(0, 1), start) is (hidden == "question_blind")
-    if hidden == "question_blind":  # not even how long it is
+    assert torch.equal(answer(1, 0), start) is (hidden == "ablate_image")
+    assert torch.equal(answer(0, 1), start) is (hidden == "ablate_question")
+    if hidden == "ablate_question":  # not even how long it is
         assert torch.equal(answer(0, 0, length=6), start)
 
 
@@ -197,7 +197,7 @@ def test_names_that_do_not_exist_name_the_nearest_one() -> None:
     with pytest.raises(ValueError, match=r"question is 'ltsm'.* of which lstm is the nearest"):
         replace(CONFIG, question="ltsm")
     with pytest.raises(ValueError, match=r"leave nothing to answer from"):
-        replace(CONFIG, blind=True, question_blind=True)
+        replace(CONFIG, ablate_image=True, ablate_question=True)
 
 
 def test_every_name_has_a_network_that_gives_formula_and_source() -> None:

@@ -84,7 +84,7 @@ def test_overrides(file: Path) -> None:
         ("card.limits=[1, 2]", r"card.limits must be a list of texts"),
         ("train.epochs=-1", r"train.epochs must not be below 0"),
         ("train.schedule=wavy", r"must be one of cosine, linear, constant"),
-        ("train.average=1", r"train.average must be"),
+        ("train.ema_decay=1", r"train.ema_decay must be"),
         ("epochs=3", r"must read section.key=value"),
         ("train.=3", r"must read section.key=value"),
         ("evaluate.data=3", r"evaluate is no section"),

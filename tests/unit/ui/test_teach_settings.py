@@ -61,7 +61,7 @@ def test_what_was_typed_goes_into_the_command() -> None:
 
 @pytest.mark.parametrize(
     ("more", "words"),
-    [({"epochs": None}, "Epochs"), ({"more": "nonsense"}, "nonsense"), ({"clip": -1}, "train.clip")],
+    [({"epochs": None}, "Epochs"), ({"more": "nonsense"}, "nonsense"), ({"max_grad_norm": -1}, "train.max_grad_norm")],
 )
 def test_what_cannot_be_is_one_sentence(more: dict[str, Any], words: str) -> None:
     with pytest.raises(MmdemoError, match=words):
