@@ -106,7 +106,8 @@ def load_hub_base(task: str, base: Path, *, name: str, device: str) -> HubBase:
     Raises:
         MmdemoError: It serves another task, its base is not there, or it cannot be loaded.
     """
-    from mmdemo.models.families.factory import class_of, read_hub_card
+    from mmdemo.models.families.classes import class_of
+    from mmdemo.models.families.factory import read_hub_card
     from mmdemo.models.families.merge import remember
     from mmdemo.models.families.precision import check_training
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 import stat
 import zipfile
@@ -13,8 +12,8 @@ from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import cache_root, checkpoints_root, lies_there, typed_path
+from mmdemo.models.hub import HUB_ID
 
-HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
 ALLOWED = frozenset({".json", ".safetensors", ".md", ".txt"})
 """Kinds of file that a checkpoint holds; anything else is refused or left on the hub."""
 

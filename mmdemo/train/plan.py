@@ -26,6 +26,7 @@ from mmdemo.data.examples import Dataset
 from mmdemo.data.features import file_hashes
 from mmdemo.data.prepare import Encoders
 from mmdemo.models import checkpoint, fetch, registry
+from mmdemo.models.hub import HUB_ID
 from mmdemo.train import hub
 from mmdemo.train.folder import CONFIG, LEARNED, PLAN, read_learned, write_json
 from mmdemo.train.request import absolute_path
@@ -179,7 +180,7 @@ def _base_name(plan: RunPlan) -> str | None:
     """The base without anybody's folders: a hub id, or the name of a folder."""
     if plan.base is None:
         return None
-    on_hub = fetch.HUB_ID.match(plan.base_name) and not Path(plan.base_name).exists()
+    on_hub = HUB_ID.match(plan.base_name) and not Path(plan.base_name).exists()
     return plan.base_name if on_hub else plan.base.name
 
 
@@ -355,7 +356,7 @@ def command_line(
             return f'"$MMDEMO_DATA/{rest}"' if shlex.quote(rest) != rest else f"$MMDEMO_DATA/{rest}"
         if path.resolve().is_relative_to(ROOT.resolve()):
             return shlex.quote(path.resolve().relative_to(ROOT.resolve()).as_posix())
-        if not path.exists() and fetch.HUB_ID.match(str(path)):
+        if not path.exists() and HUB_ID.match(str(path)):
             return shlex.quote(str(path))
         return shlex.quote(path.name)  # a person's own folders are nobody else's business
 

@@ -10,6 +10,7 @@ from mmdemo.core.types import TASKS
 from mmdemo.models.registry import default_model
 from mmdemo.ui import hub_models
 from mmdemo.ui.compare import tab as compare
+from mmdemo.ui.compare.data import data_update
 from mmdemo.ui.runs import tab as runs
 from mmdemo.ui.runs.watch import SECONDS, Studio, read_runs, switch
 from mmdemo.ui.teach import tab as teach
@@ -56,7 +57,7 @@ def _compare_with_base(page: Page, studio: Studio, *, button: gr.Button, compari
         base = next((one for one in (run.start, run.base) if one in found), default_model(run.task))
         models = [gr.Dropdown(choices=found, value=value) for value in (base, name)]
         # what was measured on before was for other models
-        data = compare.data_update(run.task, (base, name), (None, None), language_in(request))
+        data = data_update(run.task, (base, name), (None, None), language_in(request))
         return [run.task, *models, *data, *switch("compare")]
 
     outputs = [comparing.task, comparing.a, comparing.b, *comparing.data.both, studio.tabs, studio.tab]

@@ -22,12 +22,12 @@ from mmdemo.core.reading import object_or_empty
 from mmdemo.core.settings import checkpoints_root
 from mmdemo.core.types import Card
 from mmdemo.core.writing import json_text
-from mmdemo.models import checkpoint, fetch
+from mmdemo.models import checkpoint
 from mmdemo.models.families.base import HubModel, RuntimeConfig
 from mmdemo.models.families.detect import FAMILIES, Layout, read_layout, weights_in
 from mmdemo.models.families.label_head import fit_labels
 from mmdemo.models.folder import parameters_in
-from mmdemo.models.hub import installed
+from mmdemo.models.hub import HUB_ID, installed
 from mmdemo.tasks.hub.base import LORA_A, LORA_B
 
 ID, REVISION, HASH = "base_id", "base_revision", "base_hash"
@@ -104,8 +104,8 @@ def read_base(folder: Path, *, name: str) -> AdapterBase:
     Raises:
         MmdemoError: It is of no kind that can be used, or its weights cannot be read.
     """
-    from mmdemo.models.families.factory import revision_of
     from mmdemo.models.hub.catalog import find
+    from mmdemo.models.hub.local_files import revision_of
 
     layout, entry = read_layout(folder, name=name), find(name)
     revision = revision_of(folder)
@@ -113,7 +113,7 @@ def read_base(folder: Path, *, name: str) -> AdapterBase:
         name = entry.id
     elif revision and folder.parent.parent.name.startswith("models--"):  # a folder of the hub's cache, by its path
         name = folder.parent.parent.name.removeprefix("models--").replace("--", "/", 1)
-    known = bool(revision) and fetch.HUB_ID.match(name) is not None
+    known = bool(revision) and HUB_ID.match(name) is not None
     return AdapterBase(
         id=name if known else folder.resolve().name,
         revision=revision if known else "",
@@ -137,7 +137,7 @@ def open_adapter(
     Raises:
         MmdemoError: The base is not there or is another one, or tensors do not fit it.
     """
-    from mmdemo.models.families.factory import class_of, runtime_config
+    from mmdemo.models.families.classes import class_of, runtime_config
     from mmdemo.models.families.precision import check_fit, lower
 
     family = str(config.net[FAMILY])

@@ -24,6 +24,9 @@ Precision = Literal["fp32", "bf16", "int8", "int4"]
 SURE = 0.5
 """Score from which an answer counts as sure where nobody has fitted a threshold: more likely right than not."""
 
+TUNED = "mmdemo.json"
+"""Beside the library's own files: what a library has no place for, calibration and classes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeConfig:

@@ -2,50 +2,35 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import object_or_empty, read_card_text
-from mmdemo.core.settings import checkpoints_root, precision
+from mmdemo.core.settings import checkpoints_root
 from mmdemo.core.types import TASKS, Card, Model
-from mmdemo.models.families.base import HubModel, RuntimeConfig
+from mmdemo.models.families.base import HubModel
+from mmdemo.models.families.classes import class_of, runtime_config
 from mmdemo.models.families.detect import Layout, is_hub_model, read_layout, weights_in
-from mmdemo.models.families.precision import check_fit, default_precision
+from mmdemo.models.families.precision import check_fit
 from mmdemo.models.folder import parameters_in, read_config
 from mmdemo.models.hub.catalog import CatalogEntry, find
 from mmdemo.models.hub.installed import InstalledModel, installed_models, remember
+from mmdemo.models.hub.local_files import revision_of
 
 if TYPE_CHECKING:
     from mmdemo.models.families.transcriber import Transcriber
 
 log = logging.getLogger("mmdemo")
 
-_CLASSES: Mapping[str, str] = {
-    "open_clip": "open_clip_.OpenClipModel",
-    "zero_shot": "zero_shot.ZeroShotModel",
-    "coca": "coca.CocaModel",
-    "blip_caption": "blip.BlipCaptionModel",
-    "blip_ask": "blip.BlipAskModel",
-    "vilt": "vilt.ViltModel",
-    "florence": "florence.FlorenceModel",
-    "chat": "chat.ChatModel",
-    "audio": "audio.AudioModel",
-}
-"""Kind → where its class stands; imported when one is opened, for each pulls in a library."""
-
 _transcribers: WeakValueDictionary[tuple[str, str], Transcriber] = WeakValueDictionary()
 """By folder and device: one for all models that write with it, as long as there are any."""
 
 NOT_STATED = "not stated"
 """The licence of a model whose makers name none."""
-
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def open_hub_model(task: str, folder: Path, *, name: str, device: str) -> HubModel:
@@ -72,28 +57,6 @@ def open_hub_model(task: str, folder: Path, *, name: str, device: str) -> HubMod
     return as_tuned(class_of(layout.family).open(folder, card, how=how), folder)
 
 
-def runtime_config(device: str, parameters: int) -> RuntimeConfig:
-    """What a network of that size computes in there: what ``MMDEMO_PRECISION`` says, else what suits the machine.
-
-    Raises:
-        MmdemoError: The variable names nothing that there is.
-    """
-    match precision():
-        case "":
-            return RuntimeConfig(device=device, precision=default_precision(device, parameters))
-        case "fp32" | "bf16" | "int8" | "int4" as wanted:
-            return RuntimeConfig(device=device, precision=wanted)
-        case other:
-            raise MmdemoError(f"MMDEMO_PRECISION is {other!r}", "it must be fp32, bf16, int8 or int4")
-
-
-def class_of(family: str) -> type[HubModel]:
-    """The class that serves a kind of model."""
-    module, _, name = _CLASSES[family].partition(".")
-    found: type[HubModel] = getattr(importlib.import_module(f"mmdemo.models.families.{module}"), name)
-    return found
-
-
 def read_hub_card(folder: Path, task: str, layout: Layout, *, name: str) -> Card:
     """What is known of a public model: from our list, else from what its makers wrote at the top of their README."""
     entry = find(name)
@@ -117,11 +80,6 @@ def read_hub_card(folder: Path, task: str, layout: Layout, *, name: str) -> Card
         size=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
         text=_card_text(name, revision, licence, layout, entry, text),
     )
-
-
-def revision_of(folder: Path) -> str:
-    """The commit of a folder in the hub's cache (its name is the commit), "" of any other."""
-    return folder.name if _COMMIT.fullmatch(folder.name) else ""
 
 
 def front_matter(text: str) -> dict[str, str]:

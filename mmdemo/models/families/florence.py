@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 from mmdemo.core.config import FAMILY
 from mmdemo.core.types import CaptionRequest, Card
 from mmdemo.models.caption import LEAST_BEAMS
-from mmdemo.models.families.base import RuntimeConfig, as_image
+from mmdemo.models.families.base import TUNED, RuntimeConfig, as_image
 from mmdemo.models.families.generation import GeneratedSequence, GenerationParams, TokenStreamer, end_tokens, generate
 from mmdemo.models.families.generative import GenerativeModel, budget
 from mmdemo.models.families.pretrained import quantize_net, read_net, read_processor
@@ -39,8 +39,6 @@ class FlorenceModel(GenerativeModel):
     @classmethod
     def open(cls, folder: Path, card: Card, *, how: RuntimeConfig) -> Self:
         from transformers import Florence2ForConditionalGeneration
-
-        from mmdemo.models.families.merge import TUNED  # which knows of all families
 
         net = read_net(Florence2ForConditionalGeneration, folder, how=how, name=card.id)
         processor = read_processor(folder, name=card.id)

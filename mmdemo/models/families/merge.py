@@ -16,12 +16,9 @@ from mmdemo.core.reading import Unreadable, read_card_text, read_object
 from mmdemo.core.writing import json_text
 from mmdemo.models import checkpoint, registry
 from mmdemo.models.families.adapter import AdapterBase, find_base, is_adapter, open_adapter, with_base
-from mmdemo.models.families.base import HubModel, RuntimeConfig
+from mmdemo.models.families.base import TUNED, HubModel, RuntimeConfig
 from mmdemo.models.families.precision import check_fit
 from mmdemo.models.families.pretrained import no_bars
-
-TUNED = "mmdemo.json"
-"""Beside the library's own files: what a library has no place for, calibration and classes."""
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".index.json")
 """Ends of the names of what is not taken over from the base."""

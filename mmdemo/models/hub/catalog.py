@@ -14,7 +14,7 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import Unreadable, parse_toml, read_text
 from mmdemo.core.types import TASKS
 from mmdemo.models.families.detect import FAMILIES
-from mmdemo.models.fetch import HUB_ID
+from mmdemo.models.hub import HUB_ID
 
 FILE = Path(__file__).with_name("catalog.toml")
 

@@ -13,7 +13,7 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import object_or_empty
 from mmdemo.core.types import Json
 from mmdemo.models.families.detect import OPEN_CLIP_CONFIG, Layout, infer_family
-from mmdemo.models.fetch import HUB_ID
+from mmdemo.models.hub import HUB_ID
 from mmdemo.models.hub import client as http
 from mmdemo.models.hub import local_files as files_
 from mmdemo.models.hub import selection as choice

@@ -94,6 +94,11 @@ def plain(revision: str) -> bool:
     return bool(REVISION.fullmatch(revision)) and ".." not in revision.split("/")
 
 
+def revision_of(folder: Path) -> str:
+    """The commit of a folder in the hub's cache (its name is the commit), "" of any other."""
+    return folder.name if COMMIT.fullmatch(folder.name) else ""
+
+
 def _commit_in(file: Path) -> str:
     try:
         found = read_text(file).strip()

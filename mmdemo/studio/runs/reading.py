@@ -24,7 +24,7 @@ from mmdemo.core.settings import checkpoints_root
 from mmdemo.core.types import Metric
 from mmdemo.core.words import nearest_name
 from mmdemo.models import folder as checkpoints
-from mmdemo.models.fetch import HUB_ID
+from mmdemo.models.hub import HUB_ID
 from mmdemo.studio.runs import queue
 from mmdemo.studio.runs.supervise import NOW, read_stop
 from mmdemo.train.folder import (

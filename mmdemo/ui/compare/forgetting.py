@@ -10,18 +10,16 @@ import gradio as gr
 from mmdemo.core.errors import MmdemoError
 from mmdemo.ui import answers
 from mmdemo.ui.compare import work as compare_work
+from mmdemo.ui.compare.data import COMPARE_EVENTS, DataChoice, data_choice, two
 from mmdemo.ui.strings import text
 from mmdemo.ui.wiring import QUICK_EVENTS, Page, language_in, model_ids, notice
 
 if TYPE_CHECKING:
     from mmdemo.evaluate.forgetting import Curve
-    from mmdemo.ui.compare.tab import DataChoice
 
 
 def build(page: Page, task: gr.Radio, a: gr.Dropdown, b: gr.Dropdown) -> tuple[DataChoice, DataChoice]:
     """Lay out the part and wire it; returns the lists of the new and of the other labels."""
-    from mmdemo.ui.compare.tab import COMPARE_EVENTS, data_choice, two
-
     words = page.words
     measured = gr.State(None)
     gr.Markdown(words("compare_forgetting_info"), elem_classes="intro")

@@ -11,6 +11,7 @@ from mmdemo.media.text import clean_question, parse_labels
 from mmdemo.serving.engine import Engine
 from mmdemo.ui import answers
 from mmdemo.ui.compare import view as compare_view
+from mmdemo.ui.compare.data import two
 from mmdemo.ui.strings import Language
 from mmdemo.ui.wiring import (
     MODEL_EVENTS,
@@ -84,8 +85,6 @@ def build(page: Page, task: gr.Radio, a: gr.Dropdown, b: gr.Dropdown) -> list[An
         device: str,
         request: gr.Request,
     ) -> tuple[Any, Any]:
-        from mmdemo.ui.compare.tab import two
-
         language = language_in(request)
         try:
             names = two(one, other, language)

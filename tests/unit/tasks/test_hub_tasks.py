@@ -18,8 +18,8 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import AskRequest, Card
 from mmdemo.media.image import load_picture
 from mmdemo.models.families.base import RuntimeConfig, as_image
+from mmdemo.models.families.classes import class_of
 from mmdemo.models.families.detect import FAMILIES
-from mmdemo.models.families.factory import class_of
 from mmdemo.tasks.base import HEAD
 from mmdemo.tasks.hub.base import HubTask, TrainableParts
 from mmdemo.tasks.hub.contrastive import ClassesTask, ContrastiveRow, sigmoid_loss

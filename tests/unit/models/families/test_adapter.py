@@ -20,7 +20,7 @@ from mmdemo.core.types import Card
 from mmdemo.models import checkpoint, interpolation, load, probe
 from mmdemo.models.families import adapter
 from mmdemo.models.families.base import HubModel, RuntimeConfig
-from mmdemo.models.families.factory import class_of
+from mmdemo.models.families.classes import class_of
 from mmdemo.models.families.label_head import fit_labels
 from mmdemo.tasks.hub.base import LORA_A, LORA_B
 from tests.tiny_models.audio import make_speech

@@ -13,10 +13,9 @@ from transformers import AutoProcessor, Florence2ForConditionalGeneration
 
 from mmdemo.core.config import FAMILY, CheckpointConfig
 from mmdemo.core.types import CaptionRequest, CaptionResult, Card, Result
-from mmdemo.models.families.base import RuntimeConfig
+from mmdemo.models.families.base import TUNED, RuntimeConfig
 from mmdemo.models.families.florence import FlorenceModel
 from mmdemo.models.families.generation import TokenStreamer
-from mmdemo.models.families.merge import TUNED
 from tests.tiny_models.ending import said_unless_ended
 from tests.tiny_models.florence import make_florence
 from tests.tiny_models.pictures import coloured

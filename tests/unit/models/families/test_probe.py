@@ -13,7 +13,7 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import Card
 from mmdemo.models import probe
 from mmdemo.models.families.base import HubModel, RuntimeConfig
-from mmdemo.models.families.factory import class_of
+from mmdemo.models.families.classes import class_of
 from mmdemo.models.families.precision import lower
 from tests.tiny_models.blip import make_blip_caption
 from tests.tiny_models.chat import make_qwen
