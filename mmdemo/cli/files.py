@@ -10,6 +10,7 @@ from typing import Protocol, Self, TextIO
 
 from mmdemo.cli.terminal import headline
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import CAPTION, CLASSIFY, spec_of
 from mmdemo.core.types import (
     NONE_OF_THESE,
     AskResult,
@@ -23,15 +24,6 @@ from mmdemo.core.types import (
 from mmdemo.core.writing import harmless_cell, json_text
 
 Cell = str | float | bool
-
-COLUMNS = {
-    "ask": ("question", "answer", "score", "sure", "alternatives"),
-    "classify": ("label", "score", "sure"),
-    "caption": ("caption", "score", "sure"),
-    "sentiment": ("emotion", "score", "sure", "negative", "neutral", "positive", "scores", "segments", "words"),
-}
-"""A task's own columns, between ``file`` and ``model, seconds, error``. Classify adds one per label, Caption one per
-further caption."""
 
 
 def record(name: str, outcome: Result | str) -> Json:
@@ -91,9 +83,9 @@ class CsvFile(_LineByLine):
 
     def __init__(self, path: Path, *, task: str, labels: Sequence[str] = (), captions: int = 1) -> None:
         super().__init__(path)
-        self._labels = (*labels, NONE_OF_THESE) if task == "classify" else ()
-        self._further = [f"caption_{number}" for number in range(2, captions + 1)] if task == "caption" else []
-        own = [*COLUMNS[task], *(f"p({label})" for label in self._labels), *self._further]
+        self._labels = (*labels, NONE_OF_THESE) if task == CLASSIFY else ()
+        self._further = [f"caption_{number}" for number in range(2, captions + 1)] if task == CAPTION else []
+        own = [*spec_of(task).csv_columns, *(f"p({label})" for label in self._labels), *self._further]
         self._columns = ["file", *own, "model", "seconds", "error"]
         self._writer = csv.writer(self._file)
         self._writer.writerow([_harmless(column) for column in self._columns])
@@ -122,7 +114,7 @@ class CsvFile(_LineByLine):
             cells["label"] = best.label
             cells |= {f"p({item.label})": round(item.score, 6) for item in result.labels}
         elif isinstance(result, CaptionResult):
-            cells["caption"] = best.label
+            cells[CAPTION] = best.label
             cells |= {column: item.label for column, item in zip(self._further, result.alternatives, strict=False)}
         else:
             cells |= _sentiment_cells(result)

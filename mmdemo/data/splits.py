@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import CLASSIFY, TASK_SPECS
 from mmdemo.core.types import TASKS as SERVED
 from mmdemo.core.words import nearest_name
 from mmdemo.data.examples import Dataset, Example
@@ -31,11 +32,6 @@ FEWEST = 10
 
 FEWEST_GROUPS = 3
 """Groups (speakers, or different files) without which no part is set aside; 5 before one for measuring is."""
-
-
-FEWEST_OF_LABEL = {"sentiment": 10}
-"""Examples of a label without which figures say nothing of it (default 1); a test part needs two labels that have
-them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,7 +232,8 @@ def _measurable(test: Dataset) -> bool:
     counts = Counter(example.label for example in test.examples)
     if set(counts) <= {None}:
         return True
-    return sum(count >= FEWEST_OF_LABEL.get(test.task, 1) for count in counts.values()) > 1
+    least = TASK_SPECS[test.task].min_of_label if test.task in TASK_SPECS else 1
+    return sum(count >= least for count in counts.values()) > 1
 
 
 def _level(units: Sequence[Sequence[Example]], where: list[str], wanted: Sequence[str]) -> list[str]:
@@ -276,7 +273,7 @@ def _level(units: Sequence[Sequence[Example]], where: list[str], wanted: Sequenc
 
 
 def _unseen_labels(task: str, parts: Mapping[str, Sequence[Example]], known: Collection[str]) -> list[MmdemoError]:
-    if task not in ("sentiment", "classify"):
+    if task not in TASK_SPECS or not TASK_SPECS[task].labelled:
         return []
     learned = {example.label for example in parts["train"]} | set(known)
     found = []
@@ -299,7 +296,7 @@ def _unseen_labels(task: str, parts: Mapping[str, Sequence[Example]], known: Col
 def _unusable_classes(task: str, parts: Mapping[str, Sequence[Example]]) -> list[MmdemoError]:
     """Classes that a finished model could not be asked for: it would learn them and then refuse every question."""
     labels = sorted({e.label for part in parts.values() for e in part if e.label is not None})
-    if task != "classify" or not labels:
+    if task != CLASSIFY or not labels:
         return []
     spelled: dict[str, str] = {}
     for label in labels:

@@ -7,14 +7,12 @@ import re
 from collections.abc import Iterable, Sequence
 
 from mmdemo.core.config import Calibration, CardText
+from mmdemo.core.tasks import TASK_SPECS
 from mmdemo.core.types import Metric
 from mmdemo.evaluate.captions import HOW
 
-PIPELINES = {
-    "ask": "visual-question-answering",
-    "classify": "zero-shot-image-classification",
-    "caption": "image-to-text",
-    "sentiment": "audio-classification",
+PIPELINES: dict[str, str] = {
+    **{spec.name: spec.pipeline_tag for spec in TASK_SPECS.values()},
     "vision": "image-feature-extraction",
     "text": "sentence-similarity",
 }

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import spec_of
 from mmdemo.core.types import Json
 from mmdemo.models.families.adapter import is_adapter
 from mmdemo.models.folder import read_config
@@ -33,12 +34,6 @@ START = 6.0
 
 END = 4.0
 """Seconds from the last step to the checkpoint: calibration, probe, card, figures."""
-
-FILE = {"ask": 0.016, "classify": 0.016, "caption": 0.016, "sentiment": 0.025}
-"""Seconds in which the frozen encoder looks at a picture once, or listens to a clip."""
-
-ROW = {"ask": 0.0018, "classify": 0.0002, "caption": 0.0024, "sentiment": 0.0002}
-"""Seconds that the head takes for a row, forward and backward."""
 
 THROUGH = 3.0
 """What training the whole encoder takes, as a multiple of looking through it: forward, and backward twice as much."""
@@ -160,12 +155,13 @@ def _on_public(run: Run) -> bool:
 def _parts(task: str, settings: Mapping[str, object], *, rows: int, files: int) -> tuple[float, float]:
     """Seconds that every training takes, and those that grow with the data."""
     tune, epochs = Tune.parse(str(settings["tune"])), float(str(settings["epochs"]))
-    row = ROW[task]
+    spec = spec_of(task)
+    row = spec.row_seconds
     if tune.kind == "last":
-        row += FILE[task] * THROUGH * min(1.0, 0.25 + tune.blocks / 8)
+        row += spec.encode_seconds * THROUGH * min(1.0, 0.25 + tune.blocks / 8)
     elif tune.kind in ("lora", "all"):
-        row += FILE[task] * THROUGH
-    encode = files * FILE[task] if tune.frozen_encoder or tune.kind == "last" else 0.0
+        row += spec.encode_seconds * THROUGH
+    encode = files * spec.encode_seconds if tune.frozen_encoder or tune.kind == "last" else 0.0
     return START + END, encode + rows * math.ceil(epochs) * row
 
 

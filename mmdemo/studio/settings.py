@@ -17,6 +17,7 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import Unreadable, parse_toml
 from mmdemo.core.renamed import current_name
 from mmdemo.core.settings import ROOT
+from mmdemo.core.tasks import ASK, CAPTION, CLASSIFY, spec_of
 from mmdemo.models.registry import default_model
 from mmdemo.train.hub import as_before, check_settings, is_hub_base
 from mmdemo.train.plan import base_here, config_of
@@ -28,17 +29,9 @@ if TYPE_CHECKING:
 Value = str | int | float | bool | tuple[str, ...]
 """What a setting may be: what TOML knows."""
 
-STEPS = {"ask": 120, "classify": 40, "caption": 40}
-"""Steps that a head needs to learn something small and new; more data take the epochs of the task's own configuration.
-
-See docs/teaching.md, "What the page suggests"."""
-
 CAPTION_RATE = 2e-4
 """Learning rate of a caption model that goes on: a third of what its first training took. Whole captions were rewarded
 in the end, and at the full rate a handful of others take more of that away. See docs/teaching.md as well."""
-
-MOST_EPOCHS = {"ask": 30, "classify": 20, "caption": 20}
-"""However few rows there are: what is seen more often is learned by heart."""
 
 FEW = 2_000
 """Rows below which an answer counts from its first occurrence on."""
@@ -108,7 +101,7 @@ def suggest(task: str, preview: Preview, base: str = "") -> dict[str, Value]:
     if not rows or not own.epochs:  # Sentiment's head is fitted exactly, however few clips there are
         return found
     batch = own.batch_size
-    if task == "classify":
+    if task == CLASSIFY:
         if rows < 1_000:  # it learns by telling the rows of a batch apart: small ones make more steps of few data
             batch = min(batch, 64)
         if preview.parts["train"].labels:  # the share of captions that find their picture says nothing of classes
@@ -116,17 +109,17 @@ def suggest(task: str, preview: Preview, base: str = "") -> dict[str, Value]:
     if batch != own.batch_size:
         found["train.batch_size"] = batch
     steps = math.ceil(rows / batch)
-    epochs = min(MOST_EPOCHS[task], math.ceil(STEPS[task] / steps))
+    epochs = min(spec_of(task).max_epochs, math.ceil(spec_of(task).head_steps / steps))
     if epochs > own.epochs:
         found["train.epochs"] = epochs
     total = steps * max(epochs, int(own.epochs))
     if total // 4 < own.save_steps:
         found["train.save_steps"] = max(10, total // 4)
-    if chosen_by < LEAST_TO_CHOOSE and task != "caption":  # every word of a caption has a loss: a few say enough
+    if chosen_by < LEAST_TO_CHOOSE and task != CAPTION:  # every word of a caption has a loss: a few say enough
         found["train.keep_best"] = False
-    if task == "caption":
+    if task == CAPTION:
         found["train.learning_rate"] = CAPTION_RATE
-    if task == "ask" and rows < FEW:
+    if task == ASK and rows < FEW:
         found["data.least"] = 1
     return found
 
@@ -140,7 +133,7 @@ def _suggest_public(task: str, own: TrainSettings, rows: int, chosen_by: int) ->
     total = steps * math.ceil(epochs)
     if total // 4 < own.save_steps:
         found["train.save_steps"] = max(10, total // 4)
-    if chosen_by < LEAST_TO_CHOOSE and task != "caption":  # to stop by chance is as bad as to choose by it
+    if chosen_by < LEAST_TO_CHOOSE and task != CAPTION:  # to stop by chance is as bad as to choose by it
         found |= {"train.keep_best": False, "train.patience": 0}
     return found
 

@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import assert_never
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mmdemo.core.tasks import spec_of
 from mmdemo.core.types import TASKS as SERVED
 from mmdemo.core.types import AskRequest, CaptionRequest, ClassifyRequest, Json, Model, Request, SentimentRequest
 from mmdemo.evaluate.compare import agreement, answer
@@ -114,14 +116,18 @@ def cost_of(source: Path, small: Path, *, device: str) -> WeightCost:
 
 def request(task: str, number: int) -> Request:
     """A made request; other numbers give other inputs."""
-    if task == "sentiment":
-        return SentimentRequest(sound=probe.made_sound(number % VOICES))
-    picture = probe.made_picture(number)
-    if task == "ask":
-        return AskRequest(picture=picture, question=probe.QUESTIONS[number % len(probe.QUESTIONS)])
-    if task == "classify":
-        return ClassifyRequest(picture=picture, labels=probe.LABELS)
-    return CaptionRequest(picture=picture, n=1)
+    match spec_of(task).name:
+        case "ask":
+            question = probe.QUESTIONS[number % len(probe.QUESTIONS)]
+            return AskRequest(picture=probe.made_picture(number), question=question)
+        case "classify":
+            return ClassifyRequest(picture=probe.made_picture(number), labels=probe.LABELS)
+        case "caption":
+            return CaptionRequest(picture=probe.made_picture(number), n=1)
+        case "sentiment":
+            return SentimentRequest(sound=probe.made_sound(number % VOICES))
+        case unknown:
+            assert_never(unknown)
 
 
 def asking(model: Model) -> Ask:

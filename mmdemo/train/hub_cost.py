@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import object_or_empty
+from mmdemo.core.tasks import spec_of
 from mmdemo.core.types import SAMPLE_RATE
 from mmdemo.models.families.detect import OPEN_CLIP_CONFIG, Layout, weights_in
 from mmdemo.models.families.precision import free_memory
@@ -23,9 +24,6 @@ from mmdemo.models.folder import shapes_in
 from mmdemo.tasks.hub.base import stacks
 from mmdemo.tasks.tune import Tune
 from mmdemo.train.settings import TrainSettings
-
-WORDS = {"ask": 16, "caption": 24, "classify": 77, "sentiment": 0}
-"""Places of a row's text."""
 
 SHOWN = 256
 """Places of a picture where the configuration names no size: models that chat cut large pictures into more."""
@@ -118,7 +116,7 @@ def _cost(files: tuple[tuple[str, int], ...], folder: Path, layout: Layout, task
     for file, _ in files:
         shapes |= shapes_in(Path(file))
     repeated = stacks(shapes)
-    seen, read = _places(folder, layout), WORDS[task] if texts else 0
+    seen, read = _places(folder, layout), spec_of(task).text_tokens if texts else 0
     products = numbers = 0.0
     for name, shape in shapes.items():
         if len(shape) < 2 or not _in_stack(name, repeated):
@@ -126,7 +124,7 @@ def _cost(files: tuple[tuple[str, int], ...], folder: Path, layout: Layout, task
         rows, columns = shape[0], math.prod(shape[1:])
         places = seen if _sees(name, layout) else read
         if layout.family in {"chat", "vilt"} and not _sees(name, layout):
-            places = seen + WORDS[task]  # its words stand behind the picture in one row
+            places = seen + spec_of(task).text_tokens  # its words stand behind the picture in one row
         products += float(rows * columns * places)
         numbers += float((rows + min(columns, shape[1])) * places)
     ears, heard = _ears(folder, shapes)

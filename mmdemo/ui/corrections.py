@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import gradio as gr
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import CAPTION, spec_of
 from mmdemo.core.types import (
     EMOTIONS,
     NONE_OF_THESE,
@@ -21,9 +22,6 @@ from mmdemo.core.types import (
 )
 from mmdemo.ui.strings import Language, text
 from mmdemo.ui.wiring import QUICK_EVENTS, Page, language_in, notice
-
-_FIELD: Mapping[str, str] = {"ask": "answer", "classify": "label", "caption": "caption", "sentiment": "label"}
-"""What studio.datasets calls the right answer of each job."""
 
 MOST_CHOICES = 200
 """Labels that the list offers; any other can be typed."""
@@ -48,7 +46,7 @@ def build(page: Page, task: str, answered: gr.State) -> None:
     words = page.words
     with gr.Accordion(words("teach_correct"), open=False, elem_id=f"{task}-correct", elem_classes="mm-correct"):
         right: gr.Textbox | gr.Dropdown
-        if _FIELD[task] == "label":
+        if spec_of(task).labelled:
             right = gr.Dropdown(
                 [],
                 value=None,
@@ -60,7 +58,7 @@ def build(page: Page, task: str, answered: gr.State) -> None:
         else:
             right = gr.Textbox(
                 label=words("teach_correct_right"),
-                lines=2 if task == "caption" else 1,
+                lines=2 if task == CAPTION else 1,
                 max_length=300,
                 elem_id=f"{task}-right",
             )
@@ -105,7 +103,7 @@ def store(task: str, kept: LastAnswer | None, right: str | None, language: Langu
     file = Path(kept.file)
     if not kept.file or not file.is_file():  # uploads are deleted after some hours
         raise MmdemoError(text("teach_correct_deleted", language), "", text("teach_correct_deleted_try", language))
-    words = {_FIELD[task]: (right or "").strip()}
+    words: dict[str, str] = {spec_of(task).target: (right or "").strip()}
     if isinstance(kept.last, AskResult):
         words["question"] = kept.last.question
     name, number = datasets.correct(task, file, **words)
@@ -124,7 +122,7 @@ def offered(task: str, result: Result | None) -> Any:
         case CaptionResult():
             return gr.Textbox(value=result.caption)
         case _:
-            return gr.Dropdown(choices=[], value=None) if _FIELD[task] == "label" else gr.Textbox(value="")
+            return gr.Dropdown(choices=[], value=None) if spec_of(task).labelled else gr.Textbox(value="")
 
 
 def said_html(stored: tuple[str, int, str], language: Language) -> str:

@@ -16,13 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import spec_of
 from mmdemo.core.types import TASKS
 from mmdemo.studio.datasets import words
-from mmdemo.studio.datasets.classes import LABELLED, add_class, each_once, remove_class, rename_class
+from mmdemo.studio.datasets.classes import add_class, each_once, remove_class, rename_class
 from mmdemo.studio.datasets.contents import Source, check_content
 from mmdemo.studio.datasets.disk import locked, place, refuse_used, root
 from mmdemo.studio.datasets.items import MAX_ITEMS, Added, add, add_many, edit, put_right, remove
-from mmdemo.studio.datasets.store import DATASET, TABLES, HandmadeDataset, Item, load, save, table_text, task_of
+from mmdemo.studio.datasets.store import DATASET, HandmadeDataset, Item, load, save, table_text, task_of
 
 __all__ = [
     "MAX_ITEMS",
@@ -99,7 +100,7 @@ def make(name: str, task: str, classes: Sequence[str] = ()) -> HandmadeDataset:
     if task not in TASKS:
         raise MmdemoError(f"Unknown task {task!r}", f"known are {', '.join(TASKS)}")
     name = words.clean_name(name)
-    cleaned = each_once(words.clean_label(one) for one in classes) if task in LABELLED else ()
+    cleaned = each_once(words.clean_label(one) for one in classes) if spec_of(task).labelled else ()
     with locked(name):
         _refuse_taken(name)
         part = root() / f".making-{uuid.uuid4().hex[:8]}"  # so that no folder is ever there without what says its task
@@ -163,7 +164,7 @@ def export(name: str, to: Path) -> Path:
                     continue
             dataset = replace(dataset, items=tuple(item for item in dataset.items if item.file in there))
             table, head = table_text(dataset)
-            archive.writestr(f"{dataset.name}/{TABLES[dataset.task]}", table, zipfile.ZIP_DEFLATED)
+            archive.writestr(f"{dataset.name}/{spec_of(dataset.task).table}", table, zipfile.ZIP_DEFLATED)
             archive.writestr(f"{dataset.name}/{DATASET}", head)
         part.replace(file)
     except OSError as error:

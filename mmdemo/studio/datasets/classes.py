@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import spec_of
 from mmdemo.studio.datasets import words
 from mmdemo.studio.datasets.store import HandmadeDataset, changing, save
 
-LABELLED = ("classify", "sentiment")
 """Tasks whose datasets have classes."""
 
 MAX_CLASSES = 1_000
@@ -79,7 +79,7 @@ def as_known(dataset: HandmadeDataset, label: str) -> str:
 
 
 def _need_classes(dataset: HandmadeDataset) -> None:
-    if dataset.task not in LABELLED:
+    if not spec_of(dataset.task).labelled:
         raise MmdemoError(f"{dataset.name} has no classes", f"it is a dataset for {dataset.task}")
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import ASK, CAPTION, spec_of
 from mmdemo.data.readable import Say
 from mmdemo.studio.datasets import words
 from mmdemo.studio.datasets.classes import as_known, each_once
@@ -209,9 +210,9 @@ def _blank(dataset: HandmadeDataset, content: Content) -> Item:
 
 def _worded(dataset: HandmadeDataset, item: Item, said: _Wording) -> Item:
     """The item with the words that its task has, cleaned; others are passed over."""
-    if dataset.task == "ask":
+    if dataset.task == ASK:
         return replace(item, question=words.clean_question(said.question), answer=words.clean_answer(said.answer))
-    if dataset.task == "caption":
+    if dataset.task == CAPTION:
         return replace(item, caption=words.clean_caption(said.caption))
     label = as_known(dataset, words.clean_label(said.label))
     return replace(item, label=label, speaker=words.clean_speaker(said.speaker))
@@ -248,9 +249,9 @@ def _same_input(item: Item, other: Item) -> bool:
 def _refuse_clash(dataset: HandmadeDataset, new: Item) -> None:
     """Refuse a second label of a file, and a second answer to its question; captions may differ."""
     for item in _of_file(dataset, new):
-        if dataset.task == "ask" and _same_input(item, new):
+        if dataset.task == ASK and _same_input(item, new):
             why = f"for this picture the answer is {item.answer!r}"
             raise MmdemoError("This question is answered already", why, "Edit that answer")
         if item.label.casefold() != new.label.casefold():
-            what = "clip" if dataset.task == "sentiment" else "picture"
+            what = "clip" if spec_of(dataset.task).has_sound else "picture"
             raise MmdemoError(f"This {what} is there already", f"as {item.label!r}", "Move it, or delete it there")

@@ -24,6 +24,7 @@ from typing import Any
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import Unreadable, read_bytes, read_object
+from mmdemo.core.tasks import ASK, CAPTION, spec_of
 from mmdemo.core.types import TASKS
 from mmdemo.core.writing import json_text
 from mmdemo.data.tables import read_rows
@@ -32,12 +33,6 @@ from mmdemo.studio.datasets.disk import PART, locked, place, short, used_by, wri
 
 DATASET = "dataset.json"
 FILES = "files"
-TABLES: Mapping[str, str] = {
-    "ask": "questions.jsonl",
-    "classify": "metadata.jsonl",
-    "caption": "captions.jsonl",
-    "sentiment": "metadata.jsonl",
-}
 FORMAT = 1
 
 _LATER = ".later"
@@ -97,7 +92,7 @@ def load(name: str) -> HandmadeDataset:
     files = _DatasetFiles(folder)
     items: list[Item] = []
     missing: list[str] = []
-    table = folder / TABLES[task]
+    table = folder / spec_of(task).table
     for row in read_rows(table) if table.exists() else ():
         file = files.find(row.values.get("file_name"))
         if file is None:
@@ -138,7 +133,7 @@ def save(dataset: HandmadeDataset, *, before: HandmadeDataset | None = None) -> 
         before: The dataset as it was; files that only its items name are deleted, whatever they are called.
     """
     table, head = table_text(dataset)
-    write(dataset.folder / TABLES[dataset.task], table)
+    write(dataset.folder / spec_of(dataset.task).table, table)
     known = dataset.folder / DATASET
     if not known.is_file() or known.read_bytes() != head.encode():
         write(known, head)
@@ -170,7 +165,7 @@ def changing(name: str) -> Iterator[HandmadeDataset]:
         if len(dataset.missing) > len(dataset.items):  # a change would forget what was said of them
             why = f"of {len(dataset.missing)} that its table names, for example {dataset.missing[0]}"
             raise MmdemoError(f"Most files of {name} are gone", why, f"Put them back into {dataset.folder}")
-        table = dataset.folder / TABLES[dataset.task]
+        table = dataset.folder / spec_of(dataset.task).table
         if not table.exists() and (unnamed := _unnamed(dataset)):
             why = f"nothing says what its {len(unnamed)} files are"
             raise MmdemoError(f"The table of {name} is gone", why, f"Put {table.name} back into {dataset.folder}")
@@ -217,20 +212,11 @@ class _DatasetFiles:
         return file if file.name in self._listings[file.parent] else None
 
 
-_COLUMNS = {
-    "ask": ("question", "answer"),
-    "classify": ("label", "speaker"),
-    "caption": ("captions",),
-    "sentiment": ("label", "speaker"),
-}
-
-
 def _items(task: str, row: Mapping[str, object], file: Path, *, number: int) -> list[Item]:
     """The items of a row: one, or one for each of its captions."""
-    known = {
-        key: str(row.get(key) or "") for key in ("label", "question", "answer", "speaker") if key in _COLUMNS[task]
-    }
-    own = {"file_name", "id", "added", *_COLUMNS[task]}
+    columns = spec_of(task).columns
+    known = {key: str(row.get(key) or "") for key in ("label", "question", "answer", "speaker") if key in columns}
+    own = {"file_name", "id", "added", *columns}
     added = row.get("added")
     item = Item(
         id=str(row.get("id") or short(f"{number} {json.dumps(row, sort_keys=True, default=str)}")),
@@ -239,7 +225,7 @@ def _items(task: str, row: Mapping[str, object], file: Path, *, number: int) -> 
         more={key: value for key, value in row.items() if key not in own},
         **known,
     )
-    if task != "caption":
+    if task != CAPTION:
         return [item]
     given = row.get("captions")
     captions = [str(one) for one in given] if isinstance(given, list) else [str(given or "")]
@@ -251,9 +237,9 @@ def _items(task: str, row: Mapping[str, object], file: Path, *, number: int) -> 
 
 def _row(dataset: HandmadeDataset, item: Item) -> dict[str, object]:
     row: dict[str, object] = {"file_name": item.file.relative_to(dataset.folder).as_posix()}
-    if dataset.task == "ask":
+    if dataset.task == ASK:
         row |= {"question": item.question, "answer": item.answer}
-    elif dataset.task == "caption":
+    elif dataset.task == CAPTION:
         row |= {"captions": [item.caption]}
     else:
         row |= {"label": item.label} | ({"speaker": item.speaker} if item.speaker else {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from mmdemo.core.tasks import ASK, SENTIMENT, TASK_SPECS, spec_of
 from mmdemo.data.check import SHORT_SECONDS, CheckReport
 from mmdemo.data.emotions import emotion
 from mmdemo.data.folders import subfolders, tables_in
@@ -13,16 +14,11 @@ from mmdemo.studio.datasets.store import classes_of
 FEW_OF_LABEL = 10
 """Examples of a class below which a warning is given."""
 
-FEW: Mapping[str, int] = {"classify": 20, "sentiment": 20, "caption": 50, "ask": 50}
-"""Examples in all below which a warning is given."""
-
 UNBALANCED = 5
 """Times as many examples of the largest class as of the smallest."""
 
 NAMED = 3
 """Names given in a sentence."""
-
-_THINGS = {"classify": "pictures", "sentiment": "clips", "caption": "pictures with captions", "ask": "questions"}
 
 
 def warn(
@@ -36,7 +32,7 @@ def warn(
     """
     said = [
         _in_all(found),
-        *(_classes(found, data, labels) if found.task in ("classify", "sentiment") else ()),
+        *(_classes(found, data, labels) if found.task in TASK_SPECS and spec_of(found.task).labelled else ()),
         _unreadable(found),
         _rows(found),
         _conflicts(found),
@@ -51,7 +47,8 @@ def warn(
 
 def _in_all(found: CheckReport) -> str:
     count = sum(part.examples for part in found.parts.values())
-    things = _THINGS.get(found.task, "examples")
+    spec = TASK_SPECS.get(found.task)
+    things = spec.examples if spec else "examples"
     if count == 0:
         return ""
     unmeasured = not any(found.parts[name].examples for name in ("validation", "test") if name in found.parts)
@@ -60,8 +57,8 @@ def _in_all(found: CheckReport) -> str:
             f"There are only {count} {things}, too few to set some aside, so nothing will tell whether the model "
             "learned from them or only remembers them"
         )
-    if count < FEW.get(found.task, 0):
-        return f"There are only {count} {things}: with fewer than {FEW[found.task]} the figures are mostly chance"
+    if spec and count < spec.min_examples:
+        return f"There are only {count} {things}: with fewer than {spec.min_examples} the figures are mostly chance"
     return ""
 
 
@@ -71,7 +68,7 @@ def _classes(found: CheckReport, data: Sequence[Path], labels: Mapping[str, int]
         said.append(f"There is only one class, {next(iter(labels))!r}: a model needs two to tell apart")
     # reading gives some emotions their usual names: "anger" is found as "angry"
     known = _all_classes(data)
-    empty = [name for name in known if (emotion(name) if found.task == "sentiment" else name) not in labels]
+    empty = [name for name in known if (emotion(name) if found.task == SENTIMENT else name) not in labels]
     if empty:
         said.append(f"{_names(empty)} {_has(empty)} no examples, so the model will not know {_them(empty)}")
     few = [f"{label!r} ({count})" for label, count in reversed(tuple(labels.items())) if count < FEW_OF_LABEL]
@@ -118,7 +115,7 @@ def _conflicts(found: CheckReport) -> str:
     some = found.conflicts
     if not some:
         return ""
-    what = "answers to the same question" if found.task == "ask" else "labels"
+    what = "answers to the same question" if found.task == ASK else "labels"
     files, words = some[0].files[:NAMED], map(repr, some[0].said[:NAMED])
     head = f"{_count(some, 'file')} {_has(some)} different {what}, {_example(some)}{_all(files)}"
     return f"{head} {_are(files)} said to be {_all(words)}: a model can learn one of them only"

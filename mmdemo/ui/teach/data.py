@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import ASK, CAPTION, CLASSIFY, SENTIMENT, spec_of
 from mmdemo.core.types import TASKS
 from mmdemo.ui import answers
 from mmdemo.ui.runs import view as run_view
@@ -20,12 +21,6 @@ from mmdemo.ui.wiring import CHOICE, LIVE_EVENTS, AnyComponent, Page, language_i
 
 if TYPE_CHECKING:
     from mmdemo.studio.datasets import HandmadeDataset
-
-LABELLED = ("classify", "sentiment")
-"""Tasks whose data are classes."""
-
-OWN_NAMES = {"ask": "my-questions", "classify": "my-pictures", "caption": "my-captions", "sentiment": "my-clips"}
-"""What a set is called that nobody named."""
 
 HAND, FILES, CORRECTIONS = "hand", "files", "corrections"
 SOURCES = (HAND, FILES, CORRECTIONS)
@@ -46,7 +41,7 @@ class Selection:
 
     @property
     def sound(self) -> bool:
-        return self.task == "sentiment"
+        return spec_of(self.task).has_sound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +70,8 @@ class DataPanel:
     def __init__(self, page: Page) -> None:
         words = page.words
         self.task = gr.Radio(
-            [(words(f"tab_{task}"), task) for task in ("classify", "sentiment", "caption", "ask")],
-            value="classify",
+            [(words(f"tab_{task}"), task) for task in (CLASSIFY, SENTIMENT, CAPTION, ASK)],
+            value=CLASSIFY,
             label=words("teach_task"),
             elem_id="teach-task",
         )
@@ -193,7 +188,7 @@ class DataPanel:
             hidden = [gr.Button(visible=False), nothing, nothing, gr.Column(visible=False), ""]
             rest = [at.shown, "", f"{FILES} {at.task}", "", *hidden, *(gr.skip() for _ in self.fields)]
             return [said, name, gr.Radio(visible=False), *rest]
-        labelled = at.task in LABELLED
+        labelled = spec_of(at.task).labelled
         classes = list(chosen.classes) if chosen is not None and labelled else []
         label = at.label if moved.label is None else moved.label
         label = label if label in classes else next(iter(classes), "")
@@ -217,7 +212,7 @@ class DataPanel:
         fields: list[Any] = [gr.skip() for _ in self.fields]
         if item is not None and selected != at.selected:
             values = (item.label, item.caption, item.question, item.answer)
-            shows = (labelled, at.task == "caption", at.task == "ask", at.task == "ask")
+            shows = (labelled, at.task == CAPTION, at.task == ASK, at.task == ASK)
             fields = [gr.update(value=value, visible=show) for value, show in zip(values, shows, strict=True)]
             fields[0]["choices"] = classes
         return [
@@ -270,10 +265,10 @@ def own_set(at: Selection) -> str:
     if at.name:
         return at.name
     taken = {folder.name for folder in datasets.list_folders()}
-    name = OWN_NAMES[at.task]
+    name = spec_of(at.task).own_dataset
     number = 2
     while name in taken:
-        name, number = f"{OWN_NAMES[at.task]}-{number}", number + 1
+        name, number = f"{spec_of(at.task).own_dataset}-{number}", number + 1
     return datasets.make(name, at.task).name
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from mmdemo.core.tasks import ASK, CAPTION, CLASSIFY, SENTIMENT, spec_of
 from mmdemo.ui import answers
 from mmdemo.ui.runs import view as run_view
 from mmdemo.ui.runs.tab import DOWNLOAD, PRESSED
@@ -37,9 +38,8 @@ class ManualEntry:
 def visible(task: str, source: str) -> list[bool]:
     """Which parts of :class:`ManualEntry` are shown."""
     hand = source == "hand"
-    labelled = task in ("classify", "sentiment")
-    kinds = [task == "classify", task == "sentiment", task == "caption", task == "ask"]
-    return [hand, hand and labelled, *(hand and kind for kind in kinds), source != "files"]
+    kinds = [task == one for one in (CLASSIFY, SENTIMENT, CAPTION, ASK)]
+    return [hand, hand and spec_of(task).labelled, *(hand and kind for kind in kinds), source != "files"]
 
 
 def build(page: Page, data: DataPanel) -> ManualEntry:
@@ -229,7 +229,7 @@ def build(page: Page, data: DataPanel) -> ManualEntry:
     on([more.click], act.more, api_name="page_teach_more")
     on([item_label.input], act.edit_class, [item_label], api_name="page_teach_edit_class")
     for box, action, what in (
-        (item_caption, act.edit_caption, "caption"),
+        (item_caption, act.edit_caption, CAPTION),
         (item_question, act.edit_question, "question"),
         (item_answer, act.edit_answer, "answer"),
     ):

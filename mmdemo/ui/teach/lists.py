@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmdemo.core.tasks import spec_of
 from mmdemo.ui.strings import Language, text
 from mmdemo.ui.thumbs import player, small_picture
 
@@ -112,7 +113,7 @@ def preview(found: Preview, *, served: Path, language: Language) -> str:
 def _by_label(found: Preview, served: Path, language: Language) -> str:
     labels = dict(found.labels) or ({"": found.examples} if found.samples else {})
     most = max(labels.values(), default=1)
-    sound = found.task == "sentiment"
+    sound = spec_of(found.task).has_sound
     rows = []
     for label, count in list(labels.items())[:_LABELS_SHOWN]:
         samples = found.shown.get(label, ())

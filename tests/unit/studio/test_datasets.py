@@ -17,10 +17,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from PIL import Image
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import spec_of
 from mmdemo.data.read import read_examples
 from mmdemo.data.splits import make_splits
 from mmdemo.studio import datasets, import_data
-from mmdemo.studio.datasets.store import TABLES
 from mmdemo.train.folder import born
 from tests.unit.data.made import write_clip, write_picture
 
@@ -41,11 +41,13 @@ def picture(tmp_path: Path, seed: int) -> Path:
 def whole(folder: Path) -> list[dict[str, object]]:
     """The rows of a dataset, after checking that table and files agree and nothing lies about."""
     head = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-    rows = [json.loads(line) for line in (folder / TABLES[head["task"]]).read_text(encoding="utf-8").splitlines()]
+    rows = [
+        json.loads(line) for line in (folder / spec_of(head["task"]).table).read_text(encoding="utf-8").splitlines()
+    ]
     names = {str(row["file_name"]) for row in rows}
     files = {f"files/{file.name}" for file in (folder / "files").iterdir()} if (folder / "files").exists() else set()
     assert names == files
-    assert {place.name for place in folder.iterdir()} <= {"dataset.json", "files", TABLES[head["task"]]}
+    assert {place.name for place in folder.iterdir()} <= {"dataset.json", "files", spec_of(head["task"]).table}
     assert len({row["id"] for row in rows}) == len(rows)
     return rows
 
