@@ -30,6 +30,7 @@ from mmdemo.train import run
 from mmdemo.train.record import RunObserver, TrainProgress, read_events, read_status
 from mmdemo.train.settings import read_config
 from mmdemo.train.trainer import Interrupted
+from tests.sealed import seal
 from tests.small_bases import write_pictures, write_text, write_vision
 from tests.sounds import speech_like
 
@@ -332,6 +333,7 @@ def test_another_base_is_not_resumed_upon(made: Path, place: Path) -> None:
     save_file(
         {name: tensor * 1.01 if tensor.ndim > 1 else tensor for name, tensor in load_file(weights).items()}, weights
     )
+    seal(weights.parent)
     with pytest.raises(Interrupted):
         run.train(planned(made, place, "moved"), watch=Stops(3))
     plan = replace(planned(made, place, "moved", resume=True), base=place / "others")
@@ -537,6 +539,7 @@ def test_classes_of_ones_own_are_asked_for_by_themselves(
     # and the probe asks for them
     weights = load_file(place / "more" / "model.safetensors")
     save_file({**weights, "moved": -weights["moved"]}, place / "more" / "model.safetensors", metadata={"format": "pt"})
+    seal(place / "more")
     with pytest.raises(MmdemoError, match=r"its probe differs: input 3, '(cat|robin|none of these)' was"):
         load("classify", "more", device="cpu")
 
