@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import anyio.to_thread
 import gradio as gr
 from gradio import processing_utils
 from gradio.utils import get_upload_folder
 from pydantic import TypeAdapter
+from starlette.concurrency import run_in_threadpool
 
 from mmdemo.ui.strings import text
 from mmdemo.ui.wiring import RAW, language_in
@@ -164,7 +164,7 @@ async def _in_thread(components: Sequence[Any], values: Sequence[Any]) -> list[A
     """As :func:`check_values`; where there may be files, not in the loop that serves everybody."""
     if not any(isinstance(value, dict | list | tuple) for value in values):
         return check_values(components, values)
-    return await anyio.to_thread.run_sync(check_values, components, values)
+    return await run_in_threadpool(check_values, components, values)
 
 
 def refuse_unchecked(demo: gr.Blocks) -> None:

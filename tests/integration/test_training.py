@@ -380,7 +380,7 @@ def test_a_finished_model_is_put_aside_by_the_next(made: Path, place: Path) -> N
 
 
 def test_what_diverges_is_not_published(made: Path, place: Path) -> None:
-    with pytest.raises(MmdemoError, match=r"train.learning_rate must be a number: it is nan"):
+    with pytest.raises(MmdemoError, match=r"train.learning_rate must be .*: it is .?nan"):
         trained(made, place, "ask", "nan", ["train.learning_rate=nan"])
     with pytest.raises(MmdemoError, match="The training has diverged at step"):
         trained(

@@ -1,4 +1,4 @@
-"""What is damaged is refused by name, is listed with file and reason, and takes nothing else away."""
+"""Promise: what is damaged is refused by name, is listed with file and reason, and takes nothing else away."""
 
 from __future__ import annotations
 

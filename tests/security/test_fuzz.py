@@ -1,4 +1,4 @@
-"""Two thousand cases of the fuzzer over every reader: each is read or refused in one sentence.
+"""Promise: of two thousand cases of the fuzzer, over every reader, each is read or refused in one sentence.
 
 A failure names seed and case; ``python -m tests.fuzz --seed S --case N`` repeats it.
 """

@@ -77,7 +77,7 @@ def test_every_fusion_is_written_loaded_and_explained(root: Path, fusion: str, q
 
 @pytest.mark.parametrize("fusion", FUSION_NAMES)
 def test_a_hidden_picture_is_not_explained(root: Path, fusion: str) -> None:
-    written(root, fusion=fusion, blind=True)
+    written(root, fusion=fusion, ablate_image=True)
     model = load("ask", "mine", device="cpu")
     question = "what is it"
     one, other = (
@@ -88,7 +88,7 @@ def test_a_hidden_picture_is_not_explained(root: Path, fusion: str) -> None:
 
 
 def test_a_hidden_question_changes_nothing(root: Path) -> None:
-    written(root, fusion="weighted", question_blind=True)
+    written(root, fusion="weighted", ablate_question=True)
     model = load("ask", "mine", device="cpu")
     asked = [AskRequest(picture=probe.made_picture(0), question=q) for q in ("what is it", "what color is the dog")]
     one, other = (model.predict([request])[0] for request in asked)

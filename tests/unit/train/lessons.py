@@ -27,7 +27,15 @@ PLAIN = TrainSettings(
 """One step over all rows, nothing but the gradient."""
 
 LIVELY = replace(
-    PLAIN, epochs=4, batch_size=3, learning_rate=5e-3, warmup=0.2, schedule="cosine", average=0.9, save_steps=3, keep=2
+    PLAIN,
+    epochs=4,
+    batch_size=3,
+    learning_rate=5e-3,
+    warmup=0.2,
+    schedule="cosine",
+    ema_decay=0.9,
+    save_steps=3,
+    save_total_limit=2,
 )
 """A training with everything that has a state."""
 

@@ -182,7 +182,7 @@ class Killed(Stops):
 
 def test_the_best_epoch_of_a_state_outlives_what_came_after_it(tmp_path: Path) -> None:
     """A later epoch was better, its state was never written, and the run goes on in another way."""
-    rows, settings = lively_rows("caption"), replace(LIVELY, keep=1, save_steps=10**6, epochs=6)
+    rows, settings = lively_rows("caption"), replace(LIVELY, save_total_limit=1, save_steps=10**6, epochs=6)
     with pytest.raises(Interrupted):
         fitted(tmp_path, settings, rows=rows, watch=Stops(14, signal.SIGTERM))
     with pytest.raises(KeyboardInterrupt):
@@ -221,7 +221,7 @@ def test_a_training_that_has_ended_makes_no_further_step(tmp_path: Path, epochs:
 
 def test_an_epochs_end_that_was_left_out_is_made_up_for(tmp_path: Path) -> None:
     """Killed after the last step's state and before its validation, by which the training would have stopped early."""
-    rows, settings = lively_rows("caption"), replace(LIVELY, learning_rate=0.3, patience=1, epochs=9, average=0.0)
+    rows, settings = lively_rows("caption"), replace(LIVELY, learning_rate=1.0, patience=1, epochs=9, ema_decay=0.0)
     whole = fitted(tmp_path, settings, rows=rows)
     events = read_events(tmp_path)
     last = max(event["step"] for event in events)

@@ -42,7 +42,7 @@ def gradient(folder: Path, task: str, settings: TrainSettings) -> dict[str, Tens
 
         parameter.register_post_accumulate_grad_hook(keep)
     TASKS[task].fit_init(net, ROWS[task]())
-    fitted(folder, replace(settings, clip=1e9), task=task, net=net)
+    fitted(folder, replace(settings, max_grad_norm=1e9), task=task, net=net)
     return found
 
 
@@ -50,7 +50,7 @@ def gradient(folder: Path, task: str, settings: TrainSettings) -> dict[str, Tens
 @pytest.mark.parametrize(("size", "times"), [(4, 2), (3, 3), (1, 8)])
 def test_eight_at_once_and_in_parts_give_the_same_gradient(tmp_path: Path, task: str, size: int, times: int) -> None:
     whole = gradient(tmp_path / "a", task, PLAIN)
-    parts = gradient(tmp_path / "b", task, replace(PLAIN, batch_size=size, accumulate=times))
+    parts = gradient(tmp_path / "b", task, replace(PLAIN, batch_size=size, grad_accum_steps=times))
     assert whole.keys() == parts.keys()
     assert any(float(values.abs().max()) > 1e-3 for values in whole.values())
     for name, values in whole.items():
@@ -60,7 +60,7 @@ def test_eight_at_once_and_in_parts_give_the_same_gradient(tmp_path: Path, task:
 @pytest.mark.parametrize("task", ["classify", "vision"])
 def test_what_compares_rows_cannot_be_taken_in_parts(tmp_path: Path, task: str) -> None:
     with pytest.raises(MmdemoError, match="cannot be trained in parts: its loss compares every row"):
-        fitted(tmp_path, replace(PLAIN, batch_size=4, accumulate=2), task=task)
+        fitted(tmp_path, replace(PLAIN, batch_size=4, grad_accum_steps=2), task=task)
 
 
 def test_a_batch_that_does_not_fit_is_halved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +76,7 @@ def test_a_batch_that_does_not_fit_is_halved(tmp_path: Path, monkeypatch: pytest
         return step(self, model, inputs, **rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(StepTrainer, "compute_loss", small)
-    settings, says = replace(PLAIN, epochs=3, average=0.5), Says()
+    settings, says = replace(PLAIN, epochs=3, ema_decay=0.5), Says()
     halved = fitted(tmp_path / "small", settings, watch=says)
     monkeypatch.undo()
     assert met == [(0, 8), (1, 8), (1, 4), *[(1, 2)] * 4, *[(2, 2)] * 4]
@@ -144,7 +144,7 @@ def test_training_stops_where_nothing_gets_better(tmp_path: Path) -> None:
 
 
 def test_no_more_than_asked_are_kept(tmp_path: Path) -> None:
-    fitted(tmp_path, replace(LIVELY, keep=2), rows=lively_rows("caption"))
+    fitted(tmp_path, replace(LIVELY, save_total_limit=2), rows=lively_rows("caption"))
     told = {e["step"]: e["minus_loss"] for e in read_events(tmp_path) if "minus_loss" in e}
     assert len(told) == 4
     wanted = sorted(told, key=lambda step: -told[step])[:2]
@@ -207,7 +207,7 @@ def test_a_figure_that_is_no_number_is_said(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_parameters_are_grouped_by_rate_and_decay() -> None:
-    settings = TrainSettings(learning_rate=1e-3, weight_decay=0.1, base_rate=0.5, layer_decay=0.5)
+    settings = TrainSettings(learning_rate=1e-3, weight_decay=0.1, encoder_lr_scale=0.5, layer_decay=0.5)
     net = TASKS["sentiment"].build(CONFIGS["sentiment"])
     groups = parameter_groups(TASKS["sentiment"], net, settings)
     assert sum(len(group["params"]) for group in groups) == len(list(net.parameters()))

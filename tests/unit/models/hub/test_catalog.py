@@ -146,7 +146,7 @@ def test_a_damaged_list() -> None:
 def test_neither_list_nor_download_needs_a_framework() -> None:
     code = (
         "import sys; from mmdemo.models.hub import catalog, download; catalog.catalog_entries(); "
-        "fetching.on_disk('someone/model'); print([m for m in ('torch', 'transformers', 'huggingface_hub') "
+        "download.on_disk('someone/model'); print([m for m in ('torch', 'transformers', 'huggingface_hub') "
         "if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
