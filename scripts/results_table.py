@@ -1,7 +1,8 @@
-"""Print the README's results table from the shipped checkpoints' metrics.json, with the commands that measure it again.
+"""Print the results tables from the shipped checkpoints' metrics.json, with the commands that measure them again.
 
-python scripts/results_table.py           # print it
-python scripts/results_table.py --write   # put it into README.md
+python scripts/results_table.py              # print the whole table
+python scripts/results_table.py --headline   # print the eight rows of the README
+python scripts/results_table.py --write      # put them into docs/results.md and README.md
 """
 
 from __future__ import annotations
@@ -10,13 +11,24 @@ import argparse
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 TASKS = ("ask", "classify", "caption", "sentiment")
-REGION = re.compile(r"(<!-- results:[^\n]*-->\n).*?(<!-- /results -->)", flags=re.DOTALL)
+REGION = re.compile(r"(<!-- (?:results|headline):[^\n]*-->\n).*?(<!-- /(?:results|headline) -->)", flags=re.DOTALL)
+HEADLINE = (
+    ("ask", "coco/test", "accuracy"),
+    ("ask", "daquar/test", "accuracy"),
+    ("classify", "zeroshot_dev", "top1"),
+    ("classify", "flickr8k/test", "r10"),
+    ("caption", "flickr8k/test", "bleu4"),
+    ("caption", "coco/test + coco/validation", "cider"),
+    ("sentiment", "RAVDESS, fold 0 of speakers, never heard", "ua"),
+    ("sentiment", "EmoDB, unheard", "ua"),
+)
+"""Task, data and metric of the rows in the README."""
 NAMES = {
     "accuracy": "accuracy",
     "open": "accuracy, open questions",
@@ -39,17 +51,22 @@ of recipes, of one corpus alone and of unheard ones a network is trained for eac
 `configs/sentiment.toml`. An interval of the calibration error lies high, as every sample drawn again adds to it."""
 
 
-def rows(task: str) -> Iterator[str]:
-    """The table rows of a shipped checkpoint, in the order of its metrics.json."""
+def rows(task: str, *, base: str = "../", only: Sequence[tuple[str, str]] | None = None) -> Iterator[str]:
+    """The table rows of a shipped checkpoint, in the order of its metrics.json.
+
+    Args:
+        base: The way from the page that holds the table to the checkout.
+        only: (data, metric) of the rows; None for all.
+    """
     file = ROOT / "checkpoints" / f"{task}-base" / "metrics.json"
     if not file.exists():
         return
     for metric in json.loads(file.read_text(encoding="utf-8"))["metrics"]:
         name = NAMES.get(metric["name"])
-        if name:
+        if name and (only is None or (metric["data"], metric["name"]) in only):
             low, high = metric["low"], metric["high"]
             yield (
-                f"| [{task}-base](checkpoints/{task}-base/README.md) | {metric['data']} | {name} "
+                f"| [{task}-base]({base}checkpoints/{task}-base/README.md) | {metric['data']} | {name} "
                 f"| {metric['value']:.3f} | {low:.3f} to {high:.3f} | {metric['n']} |"
             )
 
@@ -66,27 +83,41 @@ def commands(task: str) -> Iterator[str]:
         yield f"python -m mmdemo evaluate {task}{data}{folds}"
 
 
+HEAD = "| model | data | metric | value | 95 % interval | n |\n|---|---|---|---|---|---|\n"
+
+
+def headline() -> str:
+    """The rows of the README."""
+    wanted = {task: [(data, name) for of, data, name in HEADLINE if of == task] for task in TASKS}
+    return HEAD + "\n".join(row for task in TASKS for row in rows(task, base="", only=wanted[task]))
+
+
 def table() -> str:
-    """Everything between the two marks in the README."""
+    """The whole table of docs/results.md, with its commands."""
     figures = [row for task in TASKS for row in rows(task)]
     if not figures:
         return ""
     again = [command for task in TASKS for command in commands(task)]
-    head = "| model | data | metric | value | 95 % interval | n |\n|---|---|---|---|---|---|\n"
-    return head + "\n".join(figures) + f"\n\n{MEASURED}\n\n" + "```bash\n" + "\n".join(again) + "\n```"
+    return HEAD + "\n".join(figures) + f"\n\n{MEASURED}\n\n" + "```bash\n" + "\n".join(again) + "\n```"
 
 
 def main() -> None:
-    """Print the table or write it."""
-    parser = argparse.ArgumentParser(description="The README's results table, from the shipped checkpoints.")
-    parser.add_argument("--write", action="store_true", help="put it into README.md instead of printing it")
-    text = table()
-    if parser.parse_args().write:
-        readme = ROOT / "README.md"
-        old = readme.read_text(encoding="utf-8")
-        readme.write_text(REGION.sub(lambda marks: f"{marks[1]}\n{text}\n\n{marks[2]}", old), encoding="utf-8")
+    """Print a table or write both."""
+    parser = argparse.ArgumentParser(description="The results tables, from the shipped checkpoints.")
+    parser.add_argument("--headline", action="store_true", help="print the README's rows instead of the whole table")
+    parser.add_argument("--write", action="store_true", help="put them into docs/results.md and README.md")
+    given = parser.parse_args()
+    if given.write:
+        write(ROOT / "README.md", headline())
+        write(ROOT / "docs" / "results.md", table())
     else:
-        print(text)
+        print(headline() if given.headline else table())
+
+
+def write(page: Path, text: str) -> None:
+    """Put a table between the marks of a page."""
+    old = page.read_text(encoding="utf-8")
+    page.write_text(REGION.sub(lambda marks: f"{marks[1]}\n{text}\n\n{marks[2]}", old), encoding="utf-8")
 
 
 if __name__ == "__main__":

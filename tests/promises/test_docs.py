@@ -27,6 +27,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 TRAINING = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 TEACHING = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
 MODELS = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+HTTP = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
+RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 APP_FLAGS = (
     "--host",
     "--port",
@@ -45,7 +48,9 @@ ADDRESS = "http://127.0.0.1:7860"
 def blocks(language: str) -> list[str]:
     """The code blocks in one language, of the README and then of what it leads to."""
     return re.findall(
-        rf"^```{language}\n(.*?)^```$", README + TRAINING + TEACHING + MODELS, flags=re.MULTILINE | re.DOTALL
+        rf"^```{language}\n(.*?)^```$",
+        README + HTTP + RESULTS + TRAINING + TEACHING + MODELS,
+        flags=re.MULTILINE | re.DOTALL,
     )
 
 
@@ -247,11 +252,14 @@ def test_every_variable_of_the_environment_is_explained() -> None:
 # ---------------------------------------------------------------- figures and links
 
 
-def test_results_table_is_the_checkpoints_own() -> None:
+@pytest.mark.parametrize(
+    ("flags", "page", "name"), [([], RESULTS, "results"), (["--headline"], README, "headline")], ids=["all", "headline"]
+)
+def test_results_table_is_the_checkpoints_own(flags: list[str], page: str, name: str) -> None:
     done = subprocess.run(
-        [sys.executable, "scripts/results_table.py"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "scripts/results_table.py", *flags], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    found = re.search(r"<!-- results:[^\n]*-->\n(.*?)<!-- /results -->", README, flags=re.DOTALL)
+    found = re.search(rf"<!-- {name}:[^\n]*-->\n(.*?)<!-- /{name} -->", page, flags=re.DOTALL)
     assert found
     assert found[1].strip() == done.stdout.strip(), "run: python scripts/results_table.py --write"
 
@@ -268,7 +276,7 @@ def test_table_of_public_models_is_the_list_itself() -> None:
 
 def links() -> list[tuple[str, str]]:
     """Folder of a page below the checkout, and what it links to."""
-    pages = (("", README), ("docs", TRAINING + TEACHING + MODELS))
+    pages = (("", README), ("docs", HTTP + RESULTS + TRAINING + TEACHING + MODELS))
     return [(folder, target) for folder, text in pages for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text)]
 
 
@@ -276,6 +284,23 @@ def links() -> list[tuple[str, str]]:
 def test_link_leads_somewhere(folder: str, target: str) -> None:
     assert not target.startswith(("http:", "https:")), "nothing to check offline, so nothing to link to"
     assert (ROOT / folder / target).exists()
+
+
+def test_every_package_and_named_file_of_the_architecture_exists() -> None:
+    named = re.findall(
+        r"`((?:core|media|nets|tasks|models|serving|data|evaluate|train|studio|ui|cli)[./][\w./]*)`", ARCHITECTURE
+    )
+    paths = [name.rstrip("/") if "/" in name else name.replace(".", "/") for name in named if "<" not in name]
+    missing = [
+        path for path in paths if not ((ROOT / "mmdemo" / path).exists() or (ROOT / "mmdemo" / f"{path}.py").exists())
+    ]
+    assert missing == []
+    packages = {place.name for place in (ROOT / "mmdemo").iterdir() if (place / "__init__.py").exists()}
+    assert [name for name in sorted(packages) if f"`{name}`" not in ARCHITECTURE] == []
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 200
 
 
 def test_first_things_come_first() -> None:
