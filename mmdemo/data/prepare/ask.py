@@ -99,7 +99,7 @@ def _check_base(bases: Encoders, settings: Net) -> None:
     """
     if bases.same is None:
         return
-    for name in ("fusion", "question", "question_blind"):
+    for name in ("fusion", "question", "ablate_question"):
         default = AskConfig.__dataclass_fields__[name].default
         have, wanted = bases.same.net.get(name, default), settings.get(name, default)
         if have != wanted:

@@ -85,11 +85,11 @@ def test_a_base_keeps_its_words(prepare) -> None:
 
 def test_another_fusion_than_the_bases_starts_from_the_encoders(prepare) -> None:
     same = prepare({}).config
-    assert prepare({"fusion": "cross-attention", "blind": True}, same).config.net["blind"] is True
+    assert prepare({"fusion": "cross-attention", "ablate_image": True}, same).config.net["ablate_image"] is True
     for changed, words in (
         ({"fusion": "early"}, r"net.fusion is early, and the base of this run was made with cross-attention"),
         ({"question": "lstm"}, r"net.question is lstm, .* made with minilm"),
-        ({"question_blind": True}, r"net.question_blind is True, .* made with False.*--base checkpoints"),
+        ({"ablate_question": True}, r"net.ablate_question is True, .* made with False.*--base checkpoints"),
     ):
         with pytest.raises(MmdemoError, match=words):
             prepare(changed, same)
@@ -101,4 +101,4 @@ def test_settings_that_cannot_be_are_refused_before_any_feature_is_made(prepare)
     with pytest.raises(MmdemoError, match=r"question must be one|question is 'bert'"):
         prepare({"question": "bert"})
     with pytest.raises(MmdemoError, match=r"leave nothing to answer from"):
-        prepare({"blind": True, "question_blind": True})
+        prepare({"ablate_image": True, "ablate_question": True})
