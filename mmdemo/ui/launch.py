@@ -235,15 +235,12 @@ def serve(options: Options) -> None:
 
 
 def _serve(options: Options, port: int, stop: Stop) -> None:
-    from starlette.middleware import Middleware
-
     from mmdemo.core.settings import ROOT, cache_root, checkpoints_root, data_root, datasets_root
     from mmdemo.serving.engine import Engine
     from mmdemo.ui.api import answer_assistants_in_json
     from mmdemo.ui.examples import EXAMPLES_DIR
     from mmdemo.ui.page import MAX_UPLOAD_MB, MAX_UPLOAD_MB_PUBLIC, build_page, build_words
     from mmdemo.ui.queue import FairQueue
-    from mmdemo.ui.read_once import ReadOnce
     from mmdemo.ui.sessions import KEPT_SESSIONS, keep_small
     from mmdemo.ui.theme import CSS, HEAD, build_theme
     from mmdemo.ui.web.addresses import Trust, parse_proxies
@@ -259,11 +256,10 @@ def _serve(options: Options, port: int, stop: Stop) -> None:
     words = build_words(public=public)
     demo = build_page(engine, public=public, device=options.device, words=words)
     queue = cast(FairQueue, demo._queue)
-    guard = Guard(trust=trust, auth=options.auth)
+    guard = Guard(trust=trust, auth=options.auth, queue=queue)
     # under --auth, or where others reach it, people come by whatever name the machine has
     any_name = options.reachable or options.auth is not None
     layers = guard.for_strangers(mcp=options.mcp) if public else guard.for_oneself(any_name=any_name)
-    layers.append(Middleware(ReadOnce, queue=queue))
     try:
         with own_server(Doorkeeper(trust), guard.ending.begin):
             _, local, _ = demo.launch(

@@ -20,6 +20,7 @@ from gradio.queueing import Event, EventQueue, Queue
 from mmdemo.core.turns import wanted_while
 from mmdemo.ui.limits import Limits, Rate
 from mmdemo.ui.strings import language_of, text
+from mmdemo.ui.unread import KEPT_SECONDS, Readers
 from mmdemo.ui.web.addresses import client_address
 
 if TYPE_CHECKING:
@@ -51,9 +52,6 @@ MANY_CAPTIONS = 5
 
 KEPT_ANSWERS = 256
 """Answers to programs' calls that nobody has read yet."""
-
-KEPT_SECONDS = 600.0
-"""How long such an answer waits."""
 
 _CAPTIONS = ("caption", "page_caption", "page_caption_example_run")  # picture, how many captions, and others
 
@@ -99,8 +97,8 @@ class FairQueue(Queue):
         self._begun: WeakKeyDictionary[Event, float] = WeakKeyDictionary()
         self._long: WeakKeyDictionary[Event, bool] = WeakKeyDictionary()
         self._dropped: WeakSet[Event] = WeakSet()
+        self.readers = Readers()
         self._finished: OrderedDict[str, float] = OrderedDict()  # calls whose answer was not read, and since when
-        self._read: set[str] = set()
 
     def compute_analytics_summary(self, records: Any) -> dict[str, Any]:
         """Nothing: there is no page that shows it."""
@@ -192,21 +190,8 @@ class FairQueue(Queue):
         if event.session_hash in self.pending_messages_per_session:
             super().send_message(event, event_message)
 
-    def knows(self, event_id: str) -> bool:
-        """Whether there is, or will be, an answer to a call that nobody has read or reads."""
-        return event_id not in self._read and (
-            event_id in self.pending_messages_per_session
-            or event_id in self.event_ids_to_events
-            or any(event_id in ids for ids in self.pending_event_ids_session.values())
-        )
-
-    def reading(self, event_id: str) -> None:
-        """Note that somebody reads the answer to a call."""
-        self._read.add(event_id)
-
     def forget(self, event_id: str) -> None:
         """Keep nothing of a call whose answer was read."""
-        self._read.discard(event_id)
         self._finished.pop(event_id, None)
         self.pending_messages_per_session.pop(event_id, None)
         self.pending_event_ids_session.pop(event_id, None)
@@ -216,9 +201,8 @@ class FairQueue(Queue):
         for event_id, since in list(self._finished.items()):
             if since > oldest and len(self._finished) <= KEPT_ANSWERS:
                 break
-            if event_id in self._read:
-                continue
-            self.forget(event_id)
+            if event_id not in self.readers.counts:
+                self.forget(event_id)
         for session in [s for s in self.pending_event_ids_session if s not in self.pending_messages_per_session]:
             del self.pending_event_ids_session[session]
 

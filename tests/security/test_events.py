@@ -30,15 +30,25 @@ def test_an_answer_is_read_once_and_then_there_is_none(profile: str, request: py
 
 
 @pytest.mark.parametrize("profile", ["shared_page", "own_page"])
-@pytest.mark.parametrize(
-    "path",
-    ["call/ask/nope", "call/ask/0123456789abcdef0123456789abcdef", "queue/data?session_hash=nope", "call/v2/ask/x"],
-)
+@pytest.mark.parametrize("path", ["call/ask/nope", "call/ask/0123456789abcdef0123456789abcdef", "call/v2/ask/x"])
 def test_an_unknown_event_is_not_waited_for(profile: str, path: str, request: pytest.FixtureRequest) -> None:
     app: AppProcess = request.getfixturevalue(profile)
     with client(app.url) as http:
         began = time.monotonic()
         assert http.get(f"/gradio_api/{path}").status_code == 404
+        assert time.monotonic() - began < SECONDS
+
+
+@pytest.mark.parametrize("profile", ["shared_page", "own_page"])
+@pytest.mark.parametrize("path", ["queue/data?session_hash=nope", "queue/data?session_hash="])
+def test_a_page_without_events_is_told_that_its_stream_is_over(
+    profile: str, path: str, request: pytest.FixtureRequest
+) -> None:
+    app: AppProcess = request.getfixturevalue(profile)
+    with client(app.url) as http:
+        began = time.monotonic()
+        told = http.get(f"/gradio_api/{path}")
+        assert (told.status_code, told.text) == (200, 'data: {"msg":"close_stream"}\n\n')
         assert time.monotonic() - began < SECONDS
 
 

@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from starlette.concurrency import run_in_threadpool
@@ -19,11 +19,14 @@ from mmdemo.ui.origin import OwnPage
 from mmdemo.ui.page import DELETED_EVERY_SECONDS, UPLOADS_KEPT_HOURS
 from mmdemo.ui.web.addresses import Forwarded, Trust
 from mmdemo.ui.web.bodies import MAX_BODY_BYTES, OWN_MAX_BODY_BYTES, Bodies, Ledger, Quota
-from mmdemo.ui.web.events import Events, Readers
+from mmdemo.ui.web.events import Events
 from mmdemo.ui.web.faults import Faults, one_line
 from mmdemo.ui.web.scratch import drop_leftovers
 from mmdemo.ui.web.sign_in import Password, SignIn
 from mmdemo.ui.web.streams import OWN_LIMITS, Ending, StreamLimits, Streams
+
+if TYPE_CHECKING:
+    from mmdemo.ui.queue import FairQueue
 
 CLEAR_SECONDS = 60.0
 
@@ -36,13 +39,14 @@ class Guard:
     Args:
         trust: Whose word about the visitor is taken.
         auth: User and password that everybody has to know; None where the page is open.
+        queue: The page's queue.
     """
 
-    def __init__(self, *, trust: Trust, auth: tuple[str, str] | None) -> None:
+    def __init__(self, *, trust: Trust, auth: tuple[str, str] | None, queue: FairQueue) -> None:
         self.trust = trust
+        self.queue = queue
         self.auth = auth
         self.ending = Ending()
-        self.readers = Readers()
         self.password = Password(*auth) if auth else None
         self.check: Any = self.password.check if self.password else None  # gradio awaits it, and says otherwise
 
@@ -58,7 +62,7 @@ class Guard:
             *self._first(StreamLimits()),
             Middleware(Gate, addresses=addresses),
             Middleware(Bodies, max_body=MAX_BODY_BYTES, ledger=Ledger(quota)),
-            Middleware(Events, readers=self.readers),
+            Middleware(Events, queue=self.queue),
         ]
 
     def for_oneself(self, *, any_name: bool) -> list[Middleware]:
@@ -71,7 +75,7 @@ class Guard:
             *self._first(OWN_LIMITS),
             Middleware(OwnPage, any_name=any_name),
             Middleware(Bodies, max_body=OWN_MAX_BODY_BYTES),
-            Middleware(Events, readers=self.readers),
+            Middleware(Events, queue=self.queue),
         ]
 
     def _first(self, limits: StreamLimits) -> list[Middleware]:
@@ -89,7 +93,7 @@ class Guard:
             while True:
                 await asyncio.sleep(CLEAR_SECONDS)
                 try:
-                    self.readers.drop_abandoned(app.get_blocks()._queue)
+                    self.queue.readers.drop_abandoned(self.queue)
                     await run_in_threadpool(drop_leftovers, Path(app.uploaded_file_dir))
                 except Exception:
                     log.exception("what was left over could not be dropped")

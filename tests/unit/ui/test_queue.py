@@ -15,8 +15,8 @@ from starlette.middleware import Middleware
 from mmdemo.core.turns import Stopped, pause
 from mmdemo.ui.limits import Limits, Rate
 from mmdemo.ui.queue import LONG, MODEL_LANE, FairQueue, takes_long
-from mmdemo.ui.read_once import ReadOnce
 from mmdemo.ui.sessions import keep_small
+from mmdemo.ui.web.events import Events
 
 # gradio looks for a free port with a socket that it leaves to the garbage collector
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
@@ -48,7 +48,7 @@ class Served:
             ssr_mode=False,
             run_history=False,
             server_name="127.0.0.1",
-            app_kwargs={"middleware": [Middleware(ReadOnce, queue=self.queue)]},
+            app_kwargs={"middleware": [Middleware(Events, queue=self.queue)]},
         )
         keep_small(demo, self.queue)
         self.demo = demo

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mmdemo.ui.web.events import Readers, session_of, waits
+from mmdemo.ui.unread import Readers, session_of, waits
 from mmdemo.ui.web.faults import Faults, one_line
 from mmdemo.ui.web.scratch import drop_leftovers, scratch_folder
 from mmdemo.ui.web.streams import Ending, StreamLimits, Streams
@@ -50,9 +50,8 @@ def test_an_answer_that_nobody_fetches_is_dropped_after_a_while() -> None:
     queue = queue_with("s", "e", running=False, answered=True)
     assert readers.drop_abandoned(queue, older_than=10) == 0
     now[0] = 11.0
-    readers.counts["s"] += 1
-    assert readers.drop_abandoned(queue, older_than=10) == 0  # it is being read
-    readers.leave("s")
+    with readers.reading("s"):
+        assert readers.drop_abandoned(queue, older_than=10) == 0
     assert readers.drop_abandoned(queue, older_than=10) == 0
     now[0] = 30.0
     assert readers.drop_abandoned(queue, older_than=10) == 1
