@@ -10,11 +10,10 @@ from mmdemo.core.types import TASKS
 from mmdemo.models.registry import default_model
 from mmdemo.ui import hub_models
 from mmdemo.ui.compare import tab as compare
-from mmdemo.ui.compare.data import data_update
 from mmdemo.ui.runs import tab as runs
 from mmdemo.ui.runs.watch import SECONDS, Studio, read_runs, switch
 from mmdemo.ui.teach import tab as teach
-from mmdemo.ui.wiring import LIVE_EVENTS, Page, language_in, model_ids
+from mmdemo.ui.wiring import LIVE_EVENTS, Page, model_ids
 
 
 def build_frame(demo: gr.Blocks) -> Studio:
@@ -49,18 +48,15 @@ def build(page: Page, studio: Studio) -> None:
 def _compare_with_base(page: Page, studio: Studio, *, button: gr.Button, comparing: compare.CompareTab) -> None:
     """From a run to the tab Compare, with the model that it started from beside it."""
 
-    def show(name: str, request: gr.Request) -> list[Any]:
+    def show(name: str) -> list[Any]:
         run = next((one for one in read_runs() if one.name == name), None)
         if run is None or run.task not in TASKS:
-            return [gr.skip()] * 7
+            return [gr.skip()] * 3
         found = model_ids(page.engines.default, run.task)
         base = next((one for one in (run.start, run.base) if one in found), default_model(run.task))
-        models = [gr.Dropdown(choices=found, value=value) for value in (base, name)]
-        # what was measured on before was for other models
-        data = data_update(run.task, (base, name), (None, None), language_in(request))
-        return [run.task, *models, *data, *switch("compare")]
+        return [(run.task, base, name), *switch("compare")]
 
-    outputs = [comparing.task, comparing.a, comparing.b, *comparing.data.both, studio.tabs, studio.tab]
+    outputs = [comparing.wanted, studio.tabs, studio.tab]
     button.click(show, studio.opened, outputs, api_name="page_runs_compare", **LIVE_EVENTS)
 
 

@@ -28,15 +28,12 @@ class CompareTab:
     """What other tabs need of this one.
 
     Attributes:
-        task, a, b: What is compared.
-        data: What it is compared on.
+        wanted: Task and two models that the tab shows when it is opened next; None to leave it as it is. It is kept by
+            the server: a value that the browser still has to be told would be too late for what opening the tab does.
         refresh: Fills the lists with what is on disk by now; takes ``given`` and gives ``lists``.
     """
 
-    task: gr.Radio
-    a: gr.Dropdown
-    b: gr.Dropdown
-    data: DataChoice
+    wanted: gr.State
     refresh: Callable[..., list[Any]]
     given: Sequence[Any]
     lists: Sequence[Any]
@@ -102,9 +99,19 @@ def build(page: Page, studio: Studio | None = None) -> CompareTab:
 
     task.input(refresh, given, lists, api_name="page_compare_task", **QUICK_EVENTS, **CHOICE)
     gr.on([a.input, b.input], refresh, given, lists, api_name="page_compare_models", **QUICK_EVENTS, **CHOICE)
+    wanted = gr.State(None)
+
+    def opened(request: gr.Request, asked: tuple[str, str, str] | None, *shown: Any) -> list[Any]:
+        if asked is None:
+            values: list[Any] = [*shown, request]
+            return [gr.skip(), gr.skip(), *refresh(*values)]
+        values = [*asked, *([None] * len(fields)), request]  # what was measured on before was for other models
+        return [None, asked[0], *refresh(*values)]
+
     if studio is not None:
-        studio.tab.change(refresh, given, lists, api_name="page_compare_opened", **QUICK_EVENTS, **CHOICE)
-    return CompareTab(task=task, a=a, b=b, data=data, refresh=refresh, given=given, lists=lists)
+        outputs = [wanted, task, *lists]
+        studio.tab.change(opened, [wanted, *given], outputs, api_name="page_compare_opened", **QUICK_EVENTS, **CHOICE)
+    return CompareTab(wanted=wanted, refresh=refresh, given=given, lists=lists)
 
 
 def _two_models(
