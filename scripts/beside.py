@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from scripts.load import FLAGS, describe
-from scripts.load_client import App, Client, Tally, running, send, source_of
+from scripts.load_client import App, Client, Tally, next_source, running, send
 from scripts.load_inputs import Request, clip, many_labels, requests
 
 LABELS = {"own": 5_000, "public": 200}
@@ -106,7 +106,7 @@ async def visitors(url: str, kind: str, profile: str, tally: Tally) -> AsyncIter
     one = slow_request(kind, profile)
 
     async def work(number: int) -> None:
-        client = Client(url, source_of(100 + number))
+        client = Client(url, next_source())
         try:
             while True:
                 await one(client, tally)

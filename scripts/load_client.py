@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import queue
@@ -220,9 +221,17 @@ def differs(one: object, other: object, *, close: float = 2e-3) -> bool:
     return one != other
 
 
-def source_of(client: int) -> str:
-    """An address of this machine of its own for each client, where the system has them all (Linux does)."""
-    return f"127.0.0.{2 + client % 250}" if sys.platform.startswith("linux") else ""
+VISIT = 100
+"""Requests after which a client goes on from another address, as the next visitor: a shared page keeps account of
+what each address has uploaded, for hours, and one client sends as much as many people."""
+
+_visitors = itertools.count()
+
+
+def next_source() -> str:
+    """An address of this machine that nobody has come from, where the system has them all (Linux does)."""
+    number = next(_visitors) % 60_000
+    return f"127.0.{number // 250}.{2 + number % 250}" if sys.platform.startswith("linux") else ""
 
 
 async def send(url: str, todo: Sequence[Request], clients: int, *, patient: bool = True) -> Tally:
@@ -230,15 +239,16 @@ async def send(url: str, todo: Sequence[Request], clients: int, *, patient: bool
     tally = Tally()
     waiting = iter(todo)
 
-    async def work(number: int) -> None:
-        client = Client(url, source_of(number), patient=patient)
-        try:
-            for request in waiting:
-                await client.ask(request, tally)
-        finally:
-            await client.close()
+    async def work() -> None:
+        while visit := list(itertools.islice(waiting, 1)):
+            client = Client(url, next_source(), patient=patient)
+            try:
+                for request in itertools.chain(visit, itertools.islice(waiting, VISIT - 1)):
+                    await client.ask(request, tally)
+            finally:
+                await client.close()
 
     started = time.perf_counter()
-    await asyncio.gather(*(work(number) for number in range(clients)))
+    await asyncio.gather(*(work() for _ in range(clients)))
     tally.wall = time.perf_counter() - started
     return tally

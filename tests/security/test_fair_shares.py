@@ -13,7 +13,7 @@ import pytest
 from mmdemo.core.settings import ROOT
 from mmdemo.media.limits import MAX_LABELS_PUBLIC
 from mmdemo.ui.limits import PUBLIC
-from scripts.load_client import Client, Tally, send, source_of
+from scripts.load_client import Client, Tally, next_source, send
 from scripts.load_inputs import many_labels, requests
 from tests.app_process import AppProcess, running_app
 
@@ -45,7 +45,7 @@ def test_a_stranger_gets_200_labels_and_one_clear_sentence_beyond(app: AppProces
 
 def test_a_stranger_has_some_requests_under_way_and_is_told_busy_beyond(app: AppProcess) -> None:
     async def flood() -> list[httpx.Response]:
-        client = Client(app.url, source_of(200))
+        client = Client(app.url, next_source())
         try:
             name = many_labels(2, 3)
             reply = await client.http.post("/gradio_api/upload", files={"files": (name.name, name.file)})
@@ -75,7 +75,7 @@ def test_four_strangers_with_as_many_labels_as_they_get_do_not_stop_the_others(a
         alone = (await send(app.url, requests(12, seed=3), 1)).all_seconds()
         started = time.monotonic()
         slow = [
-            asyncio.create_task(ask(app.url, source_of(100 + number), MAX_LABELS_PUBLIC, 1_000 + number))
+            asyncio.create_task(ask(app.url, next_source(), MAX_LABELS_PUBLIC, 1_000 + number))
             for number in range(4)
         ]
         await asyncio.sleep(1.0)
