@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.memory import share_heaps
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -224,6 +225,7 @@ def serve(options: Options) -> None:
         MmdemoError: The installation or the port cannot be used.
     """
     check_limits(options)
+    share_heaps()
     check_installation()
     port = find_port(options.host, options.port)
     from mmdemo.ui.web.scratch import scratch_folder

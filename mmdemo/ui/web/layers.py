@@ -14,6 +14,7 @@ import httpx
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
+from mmdemo.core.memory import trim
 from mmdemo.ui.inference_only import MCP_ADDRESSES, OPEN_ADDRESSES, Gate
 from mmdemo.ui.origin import OwnPage
 from mmdemo.ui.page import DELETED_EVERY_SECONDS, UPLOADS_KEPT_HOURS
@@ -87,7 +88,7 @@ class Guard:
         ]
 
     def clearing(self) -> Callable[[Any], AbstractAsyncContextManager[None]]:
-        """A lifespan in which answers that nobody fetched, and parts of failed uploads, are dropped every minute."""
+        """A lifespan in which unread answers, parts of failed uploads and freed memory are let go of every minute."""
 
         async def clear(app: Any) -> None:
             while True:
@@ -95,6 +96,7 @@ class Guard:
                 try:
                     self.queue.readers.drop_abandoned(self.queue)
                     await run_in_threadpool(drop_leftovers, Path(app.uploaded_file_dir))
+                    await run_in_threadpool(trim)
                 except Exception:
                     log.exception("what was left over could not be dropped")
 
