@@ -75,8 +75,7 @@ def test_four_strangers_with_as_many_labels_as_they_get_do_not_stop_the_others(a
         alone = (await send(app.url, requests(12, seed=3), 1)).all_seconds()
         started = time.monotonic()
         slow = [
-            asyncio.create_task(ask(app.url, next_source(), MAX_LABELS_PUBLIC, 1_000 + number))
-            for number in range(4)
+            asyncio.create_task(ask(app.url, next_source(), MAX_LABELS_PUBLIC, 1_000 + number)) for number in range(4)
         ]
         await asyncio.sleep(1.0)
         others = (await send(app.url, requests(12, seed=4), 1)).all_seconds()
