@@ -22,7 +22,7 @@ CLASSES = "classes"
 """Setting of a Classify checkpoint: the labels of its training pictures, which it is asked for where none are given."""
 
 FAMILY = "family"
-"""In ``net`` of a checkpoint that was tuned from a public model: which kind it is (see models.families.detect)."""
+"""In ``net`` of a checkpoint that was tuned from a hub model: which kind it is (see models.families.classes)."""
 
 TUNED_TRUNK = "vision."
 """Prefix of tensors that stand in for those of the checkpoint's part "vision": its trunk was tuned along."""

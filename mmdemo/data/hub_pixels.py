@@ -1,9 +1,9 @@
-"""What the processor of a public model makes of pictures, through the cache: made once, and read memory-mapped."""
+"""What the processor of a hub model makes of pictures, through the cache: made once, and read memory-mapped."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,15 @@ from torch import Tensor
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import Unreadable, read_json
-from mmdemo.core.types import Picture
 from mmdemo.core.writing import json_text
 from mmdemo.data.features import Store, chunks, file_hashes, written
 from mmdemo.data.pictures import Say
 from mmdemo.models.families.adapter import AdapterBase
+from mmdemo.tasks.hub.base import Look
 from mmdemo.tasks.hub.generative import AT_ONCE, load_pictures
 
 NAMES = "tensors"
 """File of a store: the names of the tensors that make up a row."""
-
-Look = Callable[[Sequence[Picture]], Mapping[str, Tensor]]
-"""Pictures → the processor's tensors, their first dimension that of the pictures."""
 
 Rows = Mapping[Path, Mapping[str, NDArray[Any]]]
 """Picture → its row of each tensor."""

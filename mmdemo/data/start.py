@@ -12,7 +12,6 @@ from mmdemo.models import checkpoint, encoders, registry
 from mmdemo.models.families import adapter
 from mmdemo.models.families.base import RuntimeConfig
 from mmdemo.models.families.detect import is_hub_model
-from mmdemo.models.families.label_head import fit_labels
 from mmdemo.nets.speech import load_whisper_encoder
 
 
@@ -31,18 +30,18 @@ def load_encoders(
     Args:
         base: What ``--base`` names: a checkpoint of the same task (the network starts from it, its labels stay), a
             folder of encoders in their hubs' layouts (tf_efficientnet_lite2, all-MiniLM-L6-v2,
-            whisper-tiny.en-encoder), a folder with vision-base and text-base, or a public model of the task, tuned
+            whisper-tiny.en-encoder), a folder with vision-base and text-base, or a hub model of the task, tuned
             before or not. None takes what is shipped.
         same: The checkpoint of the same task that the run starts from, named or shipped.
         teacher: What ``--teacher`` names.
         folded: Whether speakers are held out.
-        name: What ``--base`` says: of a public model its hub id, if a hub knows it.
+        name: What ``--base`` says: of a hub model its hub id, if a hub knows it.
 
     Raises:
         MmdemoError: Something that is needed is not there, or ``base`` is of no use for the task.
     """
     if base is not None and builds_on_hub_model(base):
-        return Encoders(public=load_hub_base(task, base, name=name or str(base), device=device))
+        return Encoders(hub=load_hub_base(task, base, name=name or str(base), device=device))
     if task == "speech" and teacher is not None:
         return Encoders(speech=speech_teacher(teacher))
     if task in {"sentiment", "speech"}:
@@ -98,7 +97,7 @@ def builds_on_hub_model(base: Path) -> bool:
 
 
 def load_hub_base(task: str, base: Path, *, name: str, device: str) -> HubBase:
-    """A public model to be tuned, in fp32; of one that was tuned before, all but LoRA's matrices is put in place.
+    """A hub model to be tuned, in fp32; of one that was tuned before, all but LoRA's matrices is put in place.
 
     Args:
         name: Hub id or path, as it was given.
@@ -106,7 +105,6 @@ def load_hub_base(task: str, base: Path, *, name: str, device: str) -> HubBase:
     Raises:
         MmdemoError: It serves another task, its base is not there, or it cannot be loaded.
     """
-    from mmdemo.models.families.classes import class_of
     from mmdemo.models.families.factory import read_hub_card
     from mmdemo.models.families.merge import remember
     from mmdemo.models.families.precision import check_training
@@ -118,10 +116,10 @@ def load_hub_base(task: str, base: Path, *, name: str, device: str) -> HubBase:
         raise MmdemoError(f"{name} cannot be the base of {task}", f"it serves {served}")
     card = read_hub_card(found.folder, task, found.layout, name=found.id)
     check_training(found.id, card.parameters, device=device, task=task)
-    model = class_of(found.layout.family).open(found.folder, card, how=RuntimeConfig(device=device))
+    model = found.layout.model_class.open(found.folder, card, how=RuntimeConfig(device=device))
     model = remember(model, found.folder)
     if before is not None:
-        fit_labels(model, before.labels)
+        model.fit_labels(before.labels)
         adapter.apply(model.net, adapter.whole(checkpoint.read_weights(base)), scale=1.0, name=base.name)
         model.config = before
     return HubBase(base=found, model=model, before=before, folder=None if before is None else base)

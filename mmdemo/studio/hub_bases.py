@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdemo.core.errors import MmdemoError
-from mmdemo.data.prepare.hub import can_learn
 from mmdemo.models.families import adapter
 from mmdemo.models.families.detect import Layout, is_hub_model, read_layout, weights_in
 from mmdemo.models.folder import read_config
@@ -49,10 +48,10 @@ def _read(folder: Path, files: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
         if not is_hub_model(folder):  # a checkpoint of ours, from a hub
             return (read_config(folder).task,)
         layout = read_layout(folder)
-        weights_in(folder, layout)
+        weights_in(folder, layout.library)
     except MmdemoError:
         return ()
-    return layout.tasks if can_learn(layout.family) else ()
+    return layout.tasks if layout.model_class.trainable else ()
 
 
 # ---------------------------------------------------------------- the one that was chosen

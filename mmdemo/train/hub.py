@@ -1,4 +1,4 @@
-"""Tuning a public model: its network as a run trains it, and what the finished checkpoint says of it."""
+"""Tuning a hub model: its network as a run trains it, and what the finished checkpoint says of it."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from mmdemo.core.config import FAMILY, Scalar
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import ROOT
 from mmdemo.data.prepare import Encoders, TrainingData
-from mmdemo.data.prepare.hub import options_of
 from mmdemo.data.prepare.inputs import chosen_options
 from mmdemo.data.start import builds_on_hub_model
 from mmdemo.models import checkpoint
 from mmdemo.models.families import adapter
+from mmdemo.models.families.classes import class_of
 from mmdemo.models.families.detect import Layout, is_hub_model, read_layout
 from mmdemo.models.families.precision import check_steps
 from mmdemo.tasks.base import Task
-from mmdemo.tasks.hub.base import LORA_A, LORA_B, HubTask, TrainableParts, lora_layers
+from mmdemo.tasks.hub.base import LORA_A, LORA_B, HubTask, Row, TrainableParts, lora_matrices
 from mmdemo.tasks.tune import Tune, freeze
 from mmdemo.train.lora import add_lora
 from mmdemo.train.settings import RunConfig, TrainSettings
 
 CONFIG = ROOT / "configs" / "hub.toml"
-"""Settings of runs that build on a public model, where their task has none of its own (see :func:`default_config`)."""
+"""Settings of runs that build on a hub model, where their task has none of its own (see :func:`default_config`)."""
 
 KEPT = {adapter.TUNE: "tune", adapter.RANK: "lora_rank", adapter.ALPHA: "lora_alpha"}
 """Settings of a tuned model that a run which goes on from it must have as well, and what they are called there."""
 
 
 def default_config(task: str) -> Path:
-    """The settings of a run that builds on a public model."""
+    """The settings of a run that builds on a hub model."""
     own = CONFIG.with_name(f"hub_{task}.toml")
     return own if own.is_file() else CONFIG
 
@@ -72,12 +72,8 @@ def as_before(config: RunConfig, base: Path, said: set[str]) -> RunConfig:
     return replace(config, train=replace(config.train, **found))
 
 
-NO_HEAD = frozenset({"coca", "florence"})
-"""Kinds that are decoders to the end: nothing stands on top of them."""
-
-
 def check_settings(config: RunConfig, base: Path, *, name: str = "") -> None:
-    """What a run that builds on a public model would be refused for, said before anything is read.
+    """What a run that builds on a hub model would be refused for, said before anything is read.
 
     Args:
         name: What people call it; default the name of the folder, which is a commit in the hub's cache.
@@ -89,21 +85,21 @@ def check_settings(config: RunConfig, base: Path, *, name: str = "") -> None:
     name = name or base.name
     before = None if is_hub_model(base) else checkpoint.read_config(base)
     found = weights_place(base, name=name)  # which may be damaged: then nothing else counts
-    family = found[1].family if before is None and found else str(before and before.net[FAMILY])
+    model_class = found[1].model_class if before is None and found else class_of(str(before and before.net[FAMILY]))
     if config.net:
         raise MmdemoError(
             f"net.{next(iter(config.net))} cannot be set here", f"the network is that of {name}", "Leave it out"
         )
-    if family in NO_HEAD and config.train.tune == "head":
+    if not model_class.has_head and config.train.tune == "head":
         raise MmdemoError("train.tune=head leaves nothing to train", f"{name} has no head of its own", "Use lora")
-    chosen_options(config.data, **options_of(family))
+    chosen_options(config.data, **model_class.data_options)
     check_rewards(config)
     if before is not None:
         _check_kept(before.settings, config.train, name)
 
 
 def check_rewards(config: RunConfig) -> None:
-    """Raises MmdemoError where whole captions are to be rewarded, which public models know nothing of."""
+    """Raises MmdemoError where whole captions are to be rewarded, which hub models know nothing of."""
     if config.train.self_critical:
         raise MmdemoError(
             "train.self_critical is of no use here", "a public model learns word by word", "Leave it at 0"
@@ -116,24 +112,24 @@ def network(prepared: TrainingData, bases: Encoders, settings: TrainSettings) ->
     Raises:
         MmdemoError: Nothing can be trained like that, or the run goes on from a model that was tuned otherwise.
     """
-    public, task, tune = bases.need_public(), prepared.task, Tune.parse(settings.tune)
-    assert isinstance(task, HubTask)  # noqa: S101 - as prepare_public has made it
-    net = TrainableParts(public.model.net)
+    hub, task, tune = bases.need_hub(), prepared.task, Tune.parse(settings.tune)
+    assert isinstance(task, HubTask)  # noqa: S101 - as prepare_hub has made it
+    net = TrainableParts(hub.model.net)
     task.open_up(net)
-    if public.before is not None:
-        _check_kept(public.before.settings, settings, str(public.folder and public.folder.name))
+    if hub.before is not None:
+        _check_kept(hub.before.settings, settings, str(hub.folder and hub.folder.name))
     if tune.kind == "lora":
         _watch(task, net, prepared.train[:1])
         add_lora(task, net, rank=settings.lora_rank, alpha=settings.lora_alpha)
     freeze(task, net, tune)
     if not any(parameter.requires_grad for parameter in net.parameters()):
         raise MmdemoError(
-            f"train.tune={tune} leaves nothing to train", f"{public.base.id} has no head of its own", "Use lora"
+            f"train.tune={tune} leaves nothing to train", f"{hub.base.id} has no head of its own", "Use lora"
         )
     trained = sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)
-    check_steps(public.base.id, str(tune), trained, device=next(net.parameters()).device.type)
-    if public.folder is not None:
-        _fill(net, checkpoint.read_weights(public.folder), public.folder.name)
+    check_steps(hub.base.id, str(tune), trained, device=next(net.parameters()).device.type)
+    if hub.folder is not None:
+        _fill(net, checkpoint.read_weights(hub.folder), hub.folder.name)
     return task, net
 
 
@@ -147,7 +143,7 @@ def described(prepared: TrainingData, settings: TrainSettings) -> TrainingData:
     return replace(prepared, config=replace(prepared.config, settings={**prepared.config.settings, **said}))
 
 
-def _watch(task: HubTask, net: TrainableParts, rows: Sequence[Any]) -> None:
+def _watch(task: HubTask[Row], net: TrainableParts, rows: Sequence[Row]) -> None:
     chance, device = torch.get_rng_state(), next(net.parameters()).device
     task.watch(net, {name: tensor.to(device) for name, tensor in task.collate(rows).items()})
     torch.set_rng_state(chance)
@@ -168,7 +164,7 @@ def _check_kept(before: Mapping[str, object], settings: TrainSettings, name: str
 
 def _fill(net: TrainableParts, learned: Mapping[str, torch.Tensor], name: str) -> None:
     """Put the matrices of a tuned model where LoRA has put its own."""
-    places = lora_layers(net)
+    places = lora_matrices(net)
     with torch.no_grad():
         for tensor, value in learned.items():
             place = tensor.removesuffix(LORA_A).removesuffix(LORA_B)
@@ -176,5 +172,4 @@ def _fill(net: TrainableParts, learned: Mapping[str, torch.Tensor], name: str) -
                 continue
             if place not in places:
                 raise MmdemoError(f"This run cannot go on from {name}", f"nothing is tuned at {place} now")
-            matrices = places[place].lora_A if tensor.endswith(LORA_A) else places[place].lora_B
-            matrices["default"].weight.copy_(value)
+            places[place][0 if tensor.endswith(LORA_A) else 1].copy_(value)

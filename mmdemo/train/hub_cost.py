@@ -1,4 +1,4 @@
-"""What tuning a public model takes in work and memory, told from the headers of its files before it is read.
+"""What tuning a hub model takes in work and memory, told from the headers of its files before it is read.
 
 A layer of ``n x m`` weights makes ``n * m`` products for each place that runs through it (a patch of a picture, a word,
 a fiftieth of a second), and backward as many again, twice where the layer itself is trained. For the way back it keeps
@@ -51,7 +51,7 @@ GENTLE = 1 << 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuningCost:
-    """Of a public model, for a row.
+    """Of a hub model, for a row.
 
     Attributes:
         parameters: Of the whole network.
@@ -100,12 +100,12 @@ class TuningCost:
 
 
 def cost_of(folder: Path, layout: Layout, task: str, *, texts: bool = True) -> TuningCost:
-    """Look at the files of a public model.
+    """Look at the files of a hub model.
 
     Args:
         texts: Whether rows have texts that run through it: classes of folders are read once.
     """
-    files = weights_in(folder, layout)
+    files = weights_in(folder, layout.library)
     marks = tuple((str(file), file.stat().st_mtime_ns) for file in files if file.exists())
     return _cost(marks, folder, layout, task, texts)
 
@@ -123,7 +123,7 @@ def _cost(files: tuple[tuple[str, int], ...], folder: Path, layout: Layout, task
             continue
         rows, columns = shape[0], math.prod(shape[1:])
         places = seen if _sees(name, layout) else read
-        if layout.family in {"chat", "vilt"} and not _sees(name, layout):
+        if layout.model_class.joint_sequence and not _sees(name, layout):
             places = seen + spec_of(task).text_tokens  # its words stand behind the picture in one row
         products += float(rows * columns * places)
         numbers += float((rows + min(columns, shape[1])) * places)
@@ -158,7 +158,7 @@ def _in_stack(name: str, repeated: dict[str, int]) -> bool:
 
 def _sees(name: str, layout: Layout) -> bool:
     """Whether a layer runs over pictures or sound, and not over words."""
-    return layout.family == "audio" or "vis" in name or "image" in name or "cross" in name
+    return spec_of(layout.tasks[0]).has_sound or "vis" in name or "image" in name or "cross" in name
 
 
 def _places(folder: Path, layout: Layout) -> float:
@@ -168,7 +168,7 @@ def _places(folder: Path, layout: Layout) -> float:
         tower = shape.get("vision_cfg") if isinstance(shape, dict) else None
         return _patches(tower if isinstance(tower, dict) else {})
     config = _json(folder / "config.json")
-    if layout.family == "audio":
+    if spec_of(layout.tasks[0]).has_sound:
         windows = config.get("max_source_positions")
         return float(windows) if isinstance(windows, int) else 50 * HEARD
     tower = config.get("vision_config")

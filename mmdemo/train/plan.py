@@ -283,8 +283,8 @@ def hash_of_bases(bases: Encoders, same: Path | None) -> str:
     digest = hashlib.sha1(usedforsecurity=False)
     for part in (bases.vision, bases.text):
         digest.update((part.hash if part is not None else "").encode())
-    if bases.public is not None:
-        digest.update(bases.public.base.hash.encode())
+    if bases.hub is not None:
+        digest.update(bases.hub.base.hash.encode())
     for net in (bases.speech, bases.emotion):
         for name, tensor in sorted(net.state_dict().items()) if net is not None else ():
             digest.update(name.encode() + tensor.cpu().numpy().tobytes())

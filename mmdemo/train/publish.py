@@ -120,8 +120,8 @@ def write(
     if bases.vision is not None and "vision" in config.parts:
         tensors = bases.vision.shipped(tensors)
     extra: dict[str, str] = {}
-    if bases.public is not None:
-        extra = local_note(bases.public.base)
+    if bases.hub is not None:
+        extra = local_note(bases.hub.base)
         net.to("meta")  # its memory is needed: the checkpoint is read, and put into its base
 
     def complete(folder: Path) -> None:

@@ -118,7 +118,7 @@ def _train(plan: RunPlan, record: Record) -> Dataset:
     ready = prepare(plan, record=record, say=record.log)
     learn, choose = len(ready.prepared.train), len(ready.prepared.validation)
     kind = "clips" if plan.task in {"sentiment", "speech"} else "pictures"
-    kind = kind if ready.bases.public is None else "rows"
+    kind = kind if ready.bases.hub is None else "rows"
     record.log(f"{learn} {kind} to learn from, {choose} to choose by")
     try:
         fit(
@@ -192,7 +192,7 @@ def prepare(plan: RunPlan, *, say: Say, record: Record | None = None) -> Ready:
         device=plan.device,
         name=plan.base_name,
     )
-    if bases.public is not None:
+    if bases.hub is not None:
         _check_public(plan)
     steps = _steps(say)
     sources, held = make_dataset_splits(
@@ -226,7 +226,7 @@ def prepare(plan: RunPlan, *, say: Say, record: Record | None = None) -> Ready:
             say(change)
     for note in dict.fromkeys((*sources.train.notes, *sources.validation.notes)):
         say(note)
-    make_rows = PREPARE[plan.task] if bases.public is None else prepare_hub
+    make_rows = PREPARE[plan.task] if bases.hub is None else prepare_hub
     prepared = make_rows(sources, bases, plan.config.net, steps)
     prepared = replace(prepared, data=sources.train.name)
     if not prepared.train:
@@ -244,7 +244,7 @@ def prepare(plan: RunPlan, *, say: Say, record: Record | None = None) -> Ready:
             say=steps,
         )
     torch.manual_seed(settings.seed)  # what was drawn until here depends on which parts were loaded already
-    if bases.public is not None:
+    if bases.hub is not None:
         prepared = hub.described(prepared, settings)
         task, tuned = hub.network(prepared, bases, settings)
         check_batches(task, settings, rows=len(prepared.train))
@@ -261,8 +261,8 @@ def prepare(plan: RunPlan, *, say: Say, record: Record | None = None) -> Ready:
 
 def _known_labels(plan: RunPlan, bases: Encoders) -> Sequence[str]:
     """Labels that need not be in the training part."""
-    if bases.public is not None:
-        return bases.public.model.config.labels
+    if bases.hub is not None:
+        return bases.hub.model.config.labels
     return bases.same.labels if bases.same is not None and TASKS[plan.task].label_rows else ()
 
 

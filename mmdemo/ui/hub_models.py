@@ -11,9 +11,8 @@ import gradio as gr
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import typed_path
 from mmdemo.core.types import TASKS
-from mmdemo.models.families.classes import runtime_config
 from mmdemo.models.families.factory import register_installed
-from mmdemo.models.families.precision import free_memory, needs
+from mmdemo.models.families.precision import free_memory, needs, runtime_config
 from mmdemo.models.hub import catalog, download, installed
 from mmdemo.models.hub.catalog import CatalogEntry
 from mmdemo.models.hub.download import DownloadPlan

@@ -163,7 +163,7 @@ def hub_model(rng: Random, folder: Path) -> None:
     detect.is_hub_model(folder)
     local_files.is_whole(folder)
     for read in (
-        lambda: detect.weights_in(folder, detect.read_layout(folder)),
+        lambda: detect.weights_in(folder, detect.read_layout(folder).library),
         lambda: open_clip_folder.read_config(folder),
         lambda: selection.shards(folder / "model.safetensors.index.json", ["model.safetensors"], name="x"),
     ):

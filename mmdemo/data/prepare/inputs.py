@@ -19,9 +19,9 @@ from mmdemo.data.pictures import Say
 from mmdemo.data.read import Dataset
 from mmdemo.models.encoders import LoadedTextEncoder, VisionEncoder
 from mmdemo.models.families.adapter import AdapterBase
-from mmdemo.models.families.base import HubModel
 from mmdemo.nets.speech import EmotionNet, SpeechEncoder
 from mmdemo.tasks.base import Task
+from mmdemo.tasks.hub.base import TrainableFamily
 from mmdemo.tasks.tune import Tune
 
 C = TypeVar("C")
@@ -32,7 +32,7 @@ Net = Mapping[str, Scalar]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubBase:
-    """A public model that a run builds on.
+    """A hub model that a run builds on.
 
     Attributes:
         base: Which one it is.
@@ -42,7 +42,7 @@ class HubBase:
     """
 
     base: AdapterBase
-    model: HubModel
+    model: TrainableFamily
     before: CheckpointConfig | None = None
     folder: Path | None = None
 
@@ -56,7 +56,7 @@ class Encoders:
         speech: Encoder that a Sentiment network starts from.
         same: Configuration of a checkpoint of the same task that the network starts from; its labels stay.
         emotion: That checkpoint's network, where the task is Sentiment.
-        public: A model that others made, which is tuned as a whole; then there is nothing else.
+        hub: A model from a hub, which is tuned as a whole; then there is nothing else.
     """
 
     vision: VisionEncoder | None = None
@@ -64,7 +64,7 @@ class Encoders:
     speech: SpeechEncoder | None = None
     same: CheckpointConfig | None = None
     emotion: EmotionNet | None = None
-    public: HubBase | None = None
+    hub: HubBase | None = None
 
     def modules(self) -> dict[str, nn.Module]:
         """Role → network, for what a task takes over."""
@@ -85,10 +85,10 @@ class Encoders:
         """Network settings: those of the base, overridden by what the configuration says."""
         return {**(self.same.net if self.same else {}), **given}
 
-    def need_public(self) -> HubBase:
-        if self.public is None:
+    def need_hub(self) -> HubBase:
+        if self.hub is None:
             raise MmdemoError("This training needs a public model", "none was named", "Name one with --base")
-        return self.public
+        return self.hub
 
     def need_vision(self) -> VisionEncoder:
         if self.vision is None:

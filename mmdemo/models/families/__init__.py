@@ -1,6 +1,6 @@
-"""Models that others made and published, behind the signatures of ours.
+"""Hub models: models that others published, behind the signatures of ours.
 
-``layout`` tells from the files in a folder what kind of model lies there; one file for each kind loads it and answers
-with it: ``open_clip_``, ``zero_shot``, ``coca``, ``blip``, ``vilt``, ``florence``, ``chat``, ``audio``. ``listed`` is
-what we recommend, ``fetching`` brings it here.
+One class in one file for each family (``blip``, ``chat``, ``coca``, ``florence``, ``open_clip``, ``speech_classifier``,
+``vilt``, ``zero_shot``), listed in ``classes``. ``detect`` tells from the configuration files in a folder which family
+lies there; ``factory`` opens it; ``adapter`` and ``merge`` read and write what was tuned from it.
 """

@@ -24,8 +24,7 @@ from mmdemo.core.types import Card
 from mmdemo.core.writing import json_text
 from mmdemo.models import checkpoint
 from mmdemo.models.families.base import HubModel, RuntimeConfig
-from mmdemo.models.families.detect import FAMILIES, Layout, read_layout, weights_in
-from mmdemo.models.families.label_head import fit_labels
+from mmdemo.models.families.detect import Layout, read_layout, weights_in
 from mmdemo.models.folder import parameters_in
 from mmdemo.models.hub import HUB_ID, installed
 from mmdemo.tasks.hub.base import LORA_A, LORA_B
@@ -119,7 +118,7 @@ def read_base(folder: Path, *, name: str) -> AdapterBase:
         revision=revision if known else "",
         folder=folder,
         layout=layout,
-        hash=base_hash(weights_in(folder, layout)),
+        hash=base_hash(weights_in(folder, layout.library)),
     )
 
 
@@ -137,11 +136,12 @@ def open_adapter(
     Raises:
         MmdemoError: The base is not there or is another one, or tensors do not fit it.
     """
-    from mmdemo.models.families.classes import class_of, runtime_config
-    from mmdemo.models.families.precision import check_fit, lower
+    from mmdemo.models.families.classes import FAMILIES
+    from mmdemo.models.families.precision import check_fit, lower, runtime_config
 
     family = str(config.net[FAMILY])
-    if config.task not in FAMILIES.get(family, ()):
+    model_class = next((one for one in FAMILIES if one.family == family and config.task in one.tasks), None)
+    if model_class is None:
         raise MmdemoError(f"{folder.name} cannot be loaded", f"no {family} model serves {config.task}")
     base = find_base(folder, config)
     learned = checkpoint.read_weights(folder)
@@ -152,8 +152,8 @@ def open_adapter(
     unrounded = RuntimeConfig(
         precision="fp32" if how.stored is torch.float32 else "bf16"
     )  # what was learned goes in before
-    model = class_of(family).open(base.folder, card, how=unrounded)
-    fit_labels(model, config.labels)
+    model = model_class.open(base.folder, card, how=unrounded)
+    model.fit_labels(config.labels)
     apply(model.net, learned, scale=_scale(config, folder), name=folder.name)
     model.net = lower(model.net, how).eval().requires_grad_(False)
     model.config, model.how, model.device = config, how, how.device
@@ -178,7 +178,7 @@ def find_base(folder: Path, config: CheckpointConfig) -> AdapterBase:
         )
     layout = read_layout(place, name=name)
     found = AdapterBase(
-        id=name, revision=revision, folder=place, layout=layout, hash=base_hash(weights_in(place, layout))
+        id=name, revision=revision, folder=place, layout=layout, hash=base_hash(weights_in(place, layout.library))
     )
     wanted = str(config.settings.get(HASH, ""))
     if layout.family != config.net[FAMILY]:
@@ -199,7 +199,7 @@ def with_base(card: Card, folder: Path, config: CheckpointConfig) -> Card:
     place = place_of(folder, config)
     if place is None:
         return card
-    files = weights_in(place, read_layout(place, name=place.name))
+    files = weights_in(place, read_layout(place, name=place.name).library)
     return replace(
         card,
         parameters=card.parameters + sum(map(parameters_in, files)),

@@ -1,70 +1,40 @@
-"""The class of each family of hub models, and the configuration that a model of some size runs with."""
+"""The families of hub models: the one list of them, in the order in which they are recognised."""
 
 from __future__ import annotations
 
 from mmdemo.core.errors import MmdemoError
-from mmdemo.core.settings import precision
-from mmdemo.models.families.base import HubModel, RuntimeConfig
-from mmdemo.models.families.precision import default_precision
+from mmdemo.models.families.base import HubModel
+from mmdemo.models.families.blip import BlipAskModel, BlipCaptionModel
+from mmdemo.models.families.chat import ChatModel
+from mmdemo.models.families.coca import CocaModel
+from mmdemo.models.families.florence import FlorenceModel
+from mmdemo.models.families.open_clip import OpenClipModel
+from mmdemo.models.families.speech_classifier import SpeechClassifierModel
+from mmdemo.models.families.vilt import ViltModel
+from mmdemo.models.families.zero_shot import ZeroShotModel
+
+FAMILIES: tuple[type[HubModel], ...] = (
+    OpenClipModel,
+    CocaModel,
+    BlipCaptionModel,
+    BlipAskModel,
+    ViltModel,
+    FlorenceModel,  # before ChatModel: transformers' table of models that chat lists it too
+    ZeroShotModel,
+    SpeechClassifierModel,
+    ChatModel,
+)
 
 
 def class_of(family: str) -> type[HubModel]:
-    """The class that serves a family; imported only now, since each brings a library of its own.
+    """The class of a family by its name in checkpoints.
 
     Raises:
-        ValueError: There is no such family.
+        MmdemoError: There is no such family.
     """
-    match family:
-        case "open_clip":
-            from mmdemo.models.families.open_clip import OpenClipModel
-
-            return OpenClipModel
-        case "zero_shot":
-            from mmdemo.models.families.zero_shot import ZeroShotModel
-
-            return ZeroShotModel
-        case "coca":
-            from mmdemo.models.families.coca import CocaModel
-
-            return CocaModel
-        case "blip_caption":
-            from mmdemo.models.families.blip import BlipCaptionModel
-
-            return BlipCaptionModel
-        case "blip_ask":
-            from mmdemo.models.families.blip import BlipAskModel
-
-            return BlipAskModel
-        case "vilt":
-            from mmdemo.models.families.vilt import ViltModel
-
-            return ViltModel
-        case "florence":
-            from mmdemo.models.families.florence import FlorenceModel
-
-            return FlorenceModel
-        case "chat":
-            from mmdemo.models.families.chat import ChatModel
-
-            return ChatModel
-        case "audio":
-            from mmdemo.models.families.speech_classifier import SpeechClassifierModel
-
-            return SpeechClassifierModel
-        case _:
-            raise ValueError(f"no family of hub models is called {family!r}")
-
-
-def runtime_config(device: str, parameters: int) -> RuntimeConfig:
-    """What a network of that size computes in there: what ``MMDEMO_PRECISION`` says, else what suits the machine.
-
-    Raises:
-        MmdemoError: The variable names nothing that there is.
-    """
-    match precision():
-        case "":
-            return RuntimeConfig(device=device, precision=default_precision(device, parameters))
-        case "fp32" | "bf16" | "int8" | "int4" as wanted:
-            return RuntimeConfig(device=device, precision=wanted)
-        case other:
-            raise MmdemoError(f"MMDEMO_PRECISION is {other!r}", "it must be fp32, bf16, int8 or int4")
+    for model_class in FAMILIES:
+        if model_class.family == family:
+            return model_class
+    raise MmdemoError(
+        f"No family of hub models is called {family!r}", "known are " + ", ".join(m.family for m in FAMILIES)
+    )

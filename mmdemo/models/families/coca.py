@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Protocol, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from mmdemo.core.types import CaptionRequest, CaptionResult, Card, HeatMap, Picture, Request, Result, Scored
 from mmdemo.models.families.base import HubModel, RuntimeConfig
 from mmdemo.models.families.coca_decoding import Decoding, search
+from mmdemo.models.families.detect import HubConfig
 from mmdemo.models.families.open_clip_folder import (
     framing_of,
     picture_processor,
@@ -30,6 +31,10 @@ from mmdemo.models.families.patch_maps import Framing, cut_tokens
 from mmdemo.models.families.pretrained import quantize_net
 from mmdemo.models.ready import cam, of_type
 from mmdemo.nets.decoder import Hypothesis
+from mmdemo.tasks.base import Batch
+from mmdemo.tasks.hub.base import LibraryNet, Look
+from mmdemo.tasks.hub.contrastive import stacked
+from mmdemo.tasks.hub.generative import GenerativeRow, targets
 
 LEAST_BEAMS = 3
 """Captions under way even where one is wanted."""
@@ -41,25 +46,48 @@ PICTURES = 16
 """Most in one forward pass."""
 
 
+class Words(Protocol):
+    """CLIP's tokenizer (``open_clip.SimpleTokenizer``)."""
+
+    sot_token_id: int
+    eot_token_id: int
+    decoder: Mapping[int, str]
+
+    def encode(self, text: str) -> list[int]: ...
+
+    def decode(self, tokens: Sequence[int]) -> str: ...
+
+
 class CocaModel(HubModel):
     """A contrastive model with a decoder behind its text tower, which looks at the picture."""
 
     family: ClassVar[str] = "coca"
+    tasks: ClassVar[tuple[str, ...]] = ("caption",)
+    library: ClassVar[str] = "open_clip"
+    architecture: ClassVar[str] = "CoCa"
+    trainable: ClassVar[bool] = True
+    has_head: ClassVar[bool] = False
 
     streaming = True
+
+    processor: Look
 
     def __init__(
         self,
         card: Card,
         net: nn.Module,
-        processor: Callable[[Sequence[Picture]], Mapping[str, Tensor]],
-        words: Any,
+        processor: Look,
+        words: Words,
         *,
         framing: Framing,
         how: RuntimeConfig,
     ) -> None:
         super().__init__(card, net, processor, how=how)
         self.words, self.framing = words, framing
+
+    @classmethod
+    def recognises(cls, config: HubConfig) -> bool:
+        return "multimodal_cfg" in config.open_clip
 
     @classmethod
     def open(cls, folder: Path, card: Card, *, how: RuntimeConfig) -> Self:
@@ -71,7 +99,7 @@ class CocaModel(HubModel):
             shape.pop("custom_text", None)
             if shape["text_cfg"].get("hf_tokenizer_name"):
                 raise unfit("it speaks in the words of another tokenizer than CLIP's")
-            words, framing = tokenizer(folder, shape["text_cfg"]), framing_of(looks)
+            words, framing = cast("Words", tokenizer(folder, shape["text_cfg"])), framing_of(looks)
             net = read_net(CoCa, shape, folder, how=how)
             blocks = (*net.text.transformer.resblocks, *net.text_decoder.resblocks)
             if not isinstance(net.visual, VisionTransformer) or not net.visual.output_tokens:
@@ -82,16 +110,19 @@ class CocaModel(HubModel):
             processor = picture_processor(net, looks)
             return cls(card, quantize_net(net, how), processor, words, framing=framing, how=how)
 
+    def formatter(self, tune: str) -> CocaFormatter:
+        return CocaFormatter(self.net, self.words, self.processor)
+
     # ------------------------------------------------------------ captions
 
     def _pictures(self, pictures: Sequence[Picture]) -> Tensor:
         """What the decoder looks at, (B, M, D)."""
-        net: Any = self.net
+        net = self.net
         pixels = self.processor(pictures)["image"].to(self.device, self.how.dtype)
-        return torch.cat([net.visual(some)[1] for some in pixels.split(PICTURES)])
+        return torch.cat([net.visual(some)[1] for some in torch.split(pixels, PICTURES)])
 
     def _steps(self, request: CaptionRequest, picture: Tensor) -> Iterator[list[Hypothesis]]:
-        net: Any = self.net
+        net = self.net
         return search(
             Decoding(net, picture).step,
             start=self.words.sot_token_id,
@@ -170,7 +201,7 @@ class CocaModel(HubModel):
         """
         self._in_use()
         request, result = of_type(request, CaptionRequest), of_type(result, CaptionResult)
-        net: Any = self.net
+        net = self.net
         tokens = self.words.encode(result.caption)[: min(net.text.context_length, net.context_length) - 1]
         ends = [i for i, token in enumerate(tokens) if self.words.decoder[token].endswith("</w>")]
         begins = [0, *(end + 1 for end in ends[:-1])]
@@ -203,6 +234,28 @@ class CocaModel(HubModel):
             HeatMap(cells=self.framing.placed(cells, height, width), label=word)
             for cells, (_, _, word) in zip(cam(cut.grid, score), words, strict=True)
         )
+
+
+class CocaFormatter:
+    """CoCa: the decoder behind its text tower. Its contrastive loss is left out: captions are all that it serves."""
+
+    heads: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+
+    def __init__(self, net: LibraryNet, words: Words, look: Look) -> None:
+        self.words, self.look = words, look
+        self.start, self.end = words.sot_token_id, words.eot_token_id
+        self.longest = min(net.text.context_length, net.context_length) - 2
+
+    def inputs(self, rows: Sequence[GenerativeRow], texts: Sequence[str]) -> Batch:
+        shown = [row.pixels for row in rows if row.pixels is not None]
+        read, target = targets([self.words.encode(text)[: self.longest] for text in texts], end=self.end)
+        start = torch.full((len(rows), 1), self.start)
+        return {**stacked(shown), "read": torch.cat((start, read[:, :-1]), dim=1), "target": target}
+
+    def logits(self, net: LibraryNet, batch: Batch) -> Tensor:
+        found: Tensor = net.text_decoder(net.visual(batch["image"])[1], net.text(batch["read"])[1])
+        return found
 
 
 def detokenize(text: str) -> str:

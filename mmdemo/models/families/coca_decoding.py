@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import repeat
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from mmdemo.nets.decoder import Hypothesis
+from mmdemo.tasks.hub.base import LibraryNet
 
 LEAST_TOKENS = 4
 """open_clip lets no caption end before, so that "a" is none."""
@@ -33,7 +33,7 @@ class Decoding:
         picture: What its picture tower says, (1, M, D).
     """
 
-    def __init__(self, net: Any, picture: Tensor) -> None:
+    def __init__(self, net: LibraryNet, picture: Tensor) -> None:
         self.net = net
         self._picture: Keys = []
         for block in net.text_decoder.cross_attn:
@@ -70,7 +70,7 @@ class Decoding:
         logits: Tensor = decoder.ln_final(x[:, 0]) @ decoder.text_projection
         return logits
 
-    def _self(self, block: Any, x: Tensor, past: tuple[Tensor, Tensor] | None, mask: Tensor | None) -> Tensor:
+    def _self(self, block: LibraryNet, x: Tensor, past: tuple[Tensor, Tensor] | None, mask: Tensor | None) -> Tensor:
         h = block.ln_1(x)
         queries, keys, values = (_project(block, h, part) for part in range(3))
         if past is not None:
@@ -79,7 +79,7 @@ class Decoding:
         return _block(block, x, queries, keys, values, mask)
 
 
-def _project(block: Any, x: Tensor, part: int) -> Tensor:
+def _project(block: LibraryNet, x: Tensor, part: int) -> Tensor:
     """Queries (0), keys (1) or values (2) of a layer's attention: (K, T, D) → (K, A, T, D / A)."""
     attention = block.attn
     rows = slice(part * attention.embed_dim, (part + 1) * attention.embed_dim)
@@ -87,7 +87,7 @@ def _project(block: Any, x: Tensor, part: int) -> Tensor:
     return y.view(len(y), y.shape[1], attention.num_heads, -1).transpose(1, 2)
 
 
-def _block(block: Any, x: Tensor, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+def _block(block: LibraryNet, x: Tensor, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
     """``ResidualAttentionBlock.forward`` behind its projections."""
     mask = None if mask is None else mask.to(queries.dtype)
     found = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)

@@ -33,6 +33,7 @@ from mmdemo.models.families.base import HubModel, RuntimeConfig
 from mmdemo.models.families.patch_maps import Framing, PatchGraph
 from mmdemo.models.families.prompts import Prompts
 from mmdemo.models.ready import cam, of_type
+from mmdemo.tasks.hub.base import Look
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -65,13 +66,16 @@ class ContrastiveModel(HubModel):
         sigmoid: How it was trained.
     """
 
-    processor: Callable[[Sequence[Picture]], Mapping[str, Tensor]]
+    tasks = ("classify",)
+    trainable = True
+
+    processor: Look
 
     def __init__(
         self,
         card: Card,
         net: nn.Module,
-        processor: Callable[[Sequence[Picture]], Mapping[str, Tensor]],
+        processor: Look,
         tokenizer: Callable[[Sequence[str]], Mapping[str, Tensor]],
         *,
         prompts: Prompts,
@@ -163,13 +167,17 @@ class ContrastiveModel(HubModel):
             for name, value in inputs.items()
         }
 
+    def templates(self, labels: int) -> tuple[str, ...]:
+        """The sentences that each of so many labels is put into; they hold ``{}``."""
+        return self.prompts.chosen(labels)
+
     def label_vectors(self, labels: Sequence[str], template: str | None = None) -> Tensor:
         """Unit vectors of labels, (K, E).
 
         Args:
             template: Holds ``{}``; None is the model's own ensemble for so many labels.
         """
-        templates = (template,) if template else self.prompts.chosen(len(labels))
+        templates = (template,) if template else self.templates(len(labels))
         return self._means(labels, templates)
 
     def neutral_vector(self, template: str | None = None) -> Tensor:

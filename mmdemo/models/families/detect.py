@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import Unreadable, object_or_empty, read_object
 from mmdemo.core.types import Json
 
+if TYPE_CHECKING:
+    from mmdemo.models.families.base import HubModel
+
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 
-FAMILIES: Mapping[str, tuple[str, ...]] = {
-    "open_clip": ("classify",),
-    "zero_shot": ("classify",),
-    "coca": ("caption",),
-    "blip_caption": ("caption",),
-    "blip_ask": ("ask",),
-    "vilt": ("ask",),
-    "florence": ("caption",),
-    "chat": ("ask", "caption"),
-    "audio": ("sentiment",),
-}
-"""Kinds of model, and the tasks that each can serve, the natural one first."""
-
-_BY_CLASS: Mapping[str, str] = {
-    "BlipForConditionalGeneration": "blip_caption",
-    "BlipForQuestionAnswering": "blip_ask",
-    "ViltForQuestionAnswering": "vilt",
-    "Florence2ForConditionalGeneration": "florence",
-}
-"""Class in transformers → kind; these come before the general mappings, where some of them stand too."""
-
 WEIGHTS = (".safetensors", ".safetensors.index.json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubConfig:
+    """What the configuration files of a hub model say of its kind.
+
+    Attributes:
+        open_clip: ``model_cfg`` of open_clip_config.json; {} of a model of transformers.
+        model_type: transformers' name of the architecture ("blip"), "" where there is none.
+        architecture: The class by transformers' name ("BlipForQuestionAnswering"), "" where there is none.
+    """
+
+    open_clip: Json
+    model_type: str = ""
+    architecture: str = ""
+
+    def is_listed(self, table: Mapping[str, str | Sequence[str]]) -> bool:
+        """Whether one of transformers' tables (model type to classes) lists it.
+
+        An architecture with another head than the table's is not listed.
+        """
+        listed = table.get(self.model_type)
+        names = (listed,) if isinstance(listed, str) else tuple(listed or ())
+        return bool(names) and (not self.architecture or self.architecture in names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,22 +48,29 @@ class Layout:
     """What a folder holds.
 
     Attributes:
-        library: "open_clip" or "transformers".
-        architecture: Class or architecture by the library's own name ("BlipForQuestionAnswering", "ViT-B-32").
-        family: One of :data:`FAMILIES`.
+        architecture: Class or architecture by the library's own name ("BlipForQuestionAnswering", "CLIP").
+        model_class: The family.
     """
 
-    library: str
     architecture: str
-    family: str
+    model_class: type[HubModel]
+
+    @property
+    def family(self) -> str:
+        return self.model_class.family
+
+    @property
+    def library(self) -> str:
+        """Either "open_clip" or "transformers"."""
+        return self.model_class.library
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        return FAMILIES[self.family]
+        return self.model_class.tasks
 
 
 def is_hub_model(folder: Path) -> bool:
-    """Whether a folder has the layout of a public model rather than that of a checkpoint of ours."""
+    """Whether a folder has the layout of a hub model rather than that of a checkpoint of ours."""
     if (folder / OPEN_CLIP_CONFIG).is_file():
         return True
     config = object_or_empty(folder / "config.json")
@@ -84,21 +98,14 @@ def infer_family(open_clip: Json, transformers: Json, *, name: str) -> Layout:
     Raises:
         MmdemoError: Nothing that is supported.
     """
-    if open_clip:
-        shape = open_clip.get("model_cfg")
-        if not isinstance(shape, dict):
-            raise MmdemoError(f"{name} cannot be loaded", f"its {OPEN_CLIP_CONFIG} has no model_cfg")
-        coca = "multimodal_cfg" in shape
-        return Layout(
-            library="open_clip", architecture="CoCa" if coca else "CLIP", family="coca" if coca else "open_clip"
-        )
-    kind = str(transformers.get("model_type", ""))
-    listed = transformers.get("architectures")
-    architecture = str(listed[0]) if isinstance(listed, list) and listed else ""
-    family = _BY_CLASS.get(architecture) or _family_by_mapping(kind, architecture)
-    if family:
-        return Layout(library="transformers", architecture=architecture or kind, family=family)
-    found = f"a {architecture or kind}" if architecture or kind else "no model of open_clip or transformers"
+    from mmdemo.models.families.classes import FAMILIES  # brings torch
+
+    config = _hub_config(open_clip, transformers, name=name)
+    called = config.architecture or config.model_type
+    for model_class in FAMILIES:
+        if model_class.recognises(config):
+            return Layout(architecture=called or model_class.architecture, model_class=model_class)
+    found = f"a {called}" if called else "no model of open_clip or transformers"
     raise MmdemoError(
         f"{name} cannot be used here",
         f"it holds {found}",
@@ -125,20 +132,18 @@ def refuse_pickles(files: list[str], *, name: str) -> None:
     raise MmdemoError(f"{name} cannot be loaded", "it holds no weights")
 
 
-def _family_by_mapping(kind: str, architecture: str) -> str | None:
-    """By transformers' own tables of what can do what; an architecture of another head is not taken for ours."""
-    from transformers.models.auto import modeling_auto as auto
-
-    for family, table in (
-        ("zero_shot", auto.MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES),
-        ("audio", auto.MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES),
-        ("chat", auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES),
-    ):
-        served = table.get(kind)
-        names = (served,) if isinstance(served, str) else tuple(served or ())
-        if names and (not architecture or architecture in names):
-            return family
-    return None
+def _hub_config(open_clip: Json, transformers: Json, *, name: str) -> HubConfig:
+    if open_clip:
+        shape = open_clip.get("model_cfg")
+        if not isinstance(shape, dict):
+            raise MmdemoError(f"{name} cannot be loaded", f"its {OPEN_CLIP_CONFIG} has no model_cfg")
+        return HubConfig(open_clip=shape)
+    listed = transformers.get("architectures")
+    return HubConfig(
+        open_clip={},
+        model_type=str(transformers.get("model_type", "")),
+        architecture=str(listed[0]) if isinstance(listed, list) and listed else "",
+    )
 
 
 def _json(file: Path, name: str) -> Json:
@@ -150,13 +155,13 @@ def _json(file: Path, name: str) -> Json:
         raise MmdemoError(f"{name} cannot be loaded", f"its {file.name} {error.trouble}") from None
 
 
-def weights_in(folder: Path, layout: Layout) -> tuple[Path, ...]:
+def weights_in(folder: Path, library: str) -> tuple[Path, ...]:
     """The safetensors files that a model is read from: one, or the shards that an index names; () where there are none.
 
     A repository of open_clip may hold the same weights once more in transformers' names. Older ones call their file
     "open_clip_pytorch_model" in safetensors too.
     """
-    stems = ("open_clip_model", "open_clip_pytorch_model") if layout.library == "open_clip" else ("model",)
+    stems = ("open_clip_model", "open_clip_pytorch_model") if library == "open_clip" else ("model",)
     for stem in stems:
         whole, index = folder / f"{stem}.safetensors", folder / f"{stem}.safetensors.index.json"
         if whole.is_file():  # a single file comes before an index, as in transformers

@@ -13,9 +13,8 @@ from mmdemo.core.reading import object_or_empty, read_card_text
 from mmdemo.core.settings import checkpoints_root
 from mmdemo.core.types import TASKS, Card, Model
 from mmdemo.models.families.base import HubModel
-from mmdemo.models.families.classes import class_of, runtime_config
 from mmdemo.models.families.detect import Layout, is_hub_model, read_layout, weights_in
-from mmdemo.models.families.precision import check_fit
+from mmdemo.models.families.precision import check_fit, runtime_config
 from mmdemo.models.folder import parameters_in, read_config
 from mmdemo.models.hub.catalog import CatalogEntry, find
 from mmdemo.models.hub.installed import InstalledModel, installed_models, remember
@@ -54,7 +53,7 @@ def open_hub_model(task: str, folder: Path, *, name: str, device: str) -> HubMod
     check_fit(name, card.parameters, how, task=task)
     from mmdemo.models.families.merge import remember as as_tuned
 
-    return as_tuned(class_of(layout.family).open(folder, card, how=how), folder)
+    return as_tuned(layout.model_class.open(folder, card, how=how), folder)
 
 
 def read_hub_card(folder: Path, task: str, layout: Layout, *, name: str) -> Card:
@@ -76,7 +75,7 @@ def read_hub_card(folder: Path, task: str, layout: Layout, *, name: str) -> Card
         licence=licence,
         limits=limits,
         source="public",
-        parameters=sum(parameters_in(file) for file in weights_in(folder, layout)),
+        parameters=sum(parameters_in(file) for file in weights_in(folder, layout.library)),
         size=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
         text=_card_text(name, revision, licence, layout, entry, text),
     )

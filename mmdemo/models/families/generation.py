@@ -11,11 +11,13 @@ import math
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+
+from mmdemo.tasks.hub.base import LibraryNet
 
 
 class GenerationParams(NamedTuple):
@@ -146,14 +148,14 @@ class _After(StoppingCriteria):
 
 
 def generate(
-    net: nn.Module,
-    inputs: Mapping[str, Any],
+    net: LibraryNet,
+    inputs: Mapping[str, Tensor],
     *,
     items: int,
     manner: GenerationParams,
     ends: Collection[int],
     listener: TokenStreamer,
-    **options: Any,
+    **options: object,
 ) -> list[list[GeneratedSequence]]:
     """``net.generate`` without sampling, and what came of it.
 
@@ -168,8 +170,7 @@ def generate(
         the end's among them, falls.
     """
     listener.begin(items=items, ends=ends)
-    speak: Any = net.generate
-    sequences = speak(
+    sequences: Tensor = net.generate(
         **inputs,
         do_sample=False,
         num_beams=manner.beams,
@@ -183,7 +184,7 @@ def generate(
     return listener.heard(sequences)
 
 
-def end_tokens(net: Any) -> frozenset[int]:
+def end_tokens(net: LibraryNet) -> frozenset[int]:
     """The tokens that end a sequence, as the makers' generation settings name them."""
     named = net.generation_config.eos_token_id
     return frozenset(named if isinstance(named, list) else () if named is None else (named,))

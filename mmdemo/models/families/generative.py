@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from mmdemo.core.types import AskRequest, AskResult, CaptionRequest, CaptionResult, Card, Request, Result, Scored
-from mmdemo.models.families.base import HubModel, RuntimeConfig
+from mmdemo.models.families.base import HubModel, Processor, RuntimeConfig
 from mmdemo.models.families.generation import GeneratedSequence, GenerationParams, TokenStreamer
 from mmdemo.models.ready import of_type
 
@@ -58,11 +58,13 @@ class GenerativeModel(HubModel):
 
     streaming = True
 
+    processor: Processor
+
     def __init__(
         self,
         card: Card,
         net: nn.Module,
-        processor: Any,
+        processor: Processor,
         *,
         how: RuntimeConfig,
         ends: Collection[int],

@@ -75,7 +75,7 @@ def merge(folder: Path, out: Path) -> Path:
             save_file(_own(model.net.state_dict()), part / "open_clip_model.safetensors", metadata={"format": "pt"})
         else:
             with no_bars():
-                model.net.save_pretrained(part, max_shard_size="1TB")  # type: ignore[operator]
+                model.net.save_pretrained(part, max_shard_size="1TB")
         (part / TUNED).write_text(_tuned(config, base), encoding="utf-8")
         (part / "README.md").write_text(_card(folder, config, base), encoding="utf-8")
         if out.is_dir():

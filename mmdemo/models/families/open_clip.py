@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self, cast
+from typing import ClassVar, Self, cast
 
 from torch import Tensor, nn
 
 from mmdemo.core.types import Card
 from mmdemo.models.families.base import RuntimeConfig
 from mmdemo.models.families.contrastive import ContrastiveModel
+from mmdemo.models.families.detect import HubConfig
 from mmdemo.models.families.open_clip_folder import (
     framing_of,
     picture_processor,
@@ -22,6 +23,7 @@ from mmdemo.models.families.open_clip_folder import (
 from mmdemo.models.families.patch_maps import PatchGraph, cut_map, cut_tokens
 from mmdemo.models.families.pretrained import quantize_net
 from mmdemo.models.families.prompts import PLACES, english
+from mmdemo.tasks.hub.base import LibraryNet
 
 MAPS = ("final_conv", "norm_pre", "layer4")
 """Last layers before the pooling in timm's networks of convolutions: FastViT (MobileCLIP), ConvNeXt, ResNet."""
@@ -31,6 +33,12 @@ class OpenClipModel(ContrastiveModel):
     """CLIP, SigLIP, MobileCLIP and their like."""
 
     family: ClassVar[str] = "open_clip"
+    library: ClassVar[str] = "open_clip"
+    architecture: ClassVar[str] = "CLIP"
+
+    @classmethod
+    def recognises(cls, config: HubConfig) -> bool:
+        return bool(config.open_clip) and "multimodal_cfg" not in config.open_clip  # which is CoCa
 
     @classmethod
     def open(cls, folder: Path, card: Card, *, how: RuntimeConfig) -> Self:
@@ -60,7 +68,7 @@ class OpenClipModel(ContrastiveModel):
             )
 
     def picture_features(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        return cast(Tensor, cast(Any, self.net).encode_image(inputs["image"]))
+        return cast(Tensor, self.net.encode_image(inputs["image"]))
 
     def text_features(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """As ``encode_text``, of the places that matter.
@@ -70,7 +78,7 @@ class OpenClipModel(ContrastiveModel):
         """
         from open_clip.transformer import text_global_pool
 
-        net, text = cast(Any, self.net), inputs["text"]
+        net, text = self.net, inputs["text"]
         tower = getattr(net, "text", net)
         end = _end(tower)
         if end is None:
@@ -88,7 +96,7 @@ class OpenClipModel(ContrastiveModel):
 
     def _cut(self, inputs: Mapping[str, Tensor]) -> PatchGraph | None:
         image = inputs["image"]
-        visual = cast(Any, self.net).visual
+        visual = self.net.visual
         layer = _layer(visual)
         if layer is None:
             return None
@@ -102,7 +110,7 @@ class OpenClipModel(ContrastiveModel):
         return cut_tokens(module, answer, first=first, size=(image.shape[2] // side, image.shape[3] // side))
 
 
-def _end(tower: Any) -> tuple[str, int] | None:
+def _end(tower: LibraryNet) -> tuple[str, int] | None:
     """How a causal text tower finds the end of a text (the library's word for it, and the token); None of others."""
     how = getattr(tower, "pool_type", None) or getattr(tower, "text_pool_type", None)
     causal = getattr(tower, "attn_mask", None) is not None and getattr(tower, "cls_emb", None) is None
@@ -111,7 +119,7 @@ def _end(tower: Any) -> tuple[str, int] | None:
     return str(how), int(getattr(tower, "eos_id", None) or getattr(tower, "text_eos_id", None) or 0)
 
 
-def _layer(visual: Any) -> tuple[nn.Module, int, int] | None:
+def _layer(visual: LibraryNet) -> tuple[nn.Module, int, int] | None:
     """The last layer that holds the patches apart and that all said of them goes through: a normalisation for tokens.
 
     With it, how many tokens come before those of the patches, and a patch's side in pixels; 0 where it is a map.

@@ -8,7 +8,7 @@ the code that comes with it" among them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,14 @@ from torch import Tensor, nn
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import Unreadable, read_object
-from mmdemo.core.types import Picture
 from mmdemo.models.families.base import RuntimeConfig, as_image
-from mmdemo.models.families.detect import OPEN_CLIP_CONFIG, Layout, weights_in
+from mmdemo.models.families.detect import OPEN_CLIP_CONFIG, weights_in
 from mmdemo.models.families.patch_maps import Framing
 from mmdemo.models.weights import read_tensors
+from mmdemo.tasks.hub.base import LibraryNet, Look
 
-_HERE = Layout(library="open_clip", architecture="", family="open_clip")
+Settings = dict[str, Any]
+"""A section of open_clip's configuration."""
 
 TOKENIZER_SETTINGS = frozenset({"clean", "strip_sep_token"})
 """Settings of a folder's tokenizer that are passed on; others could name files or code."""
@@ -62,7 +63,7 @@ def unfit(why: str) -> MmdemoError:
     return MmdemoError("It cannot be loaded", why)
 
 
-def read_config(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_config(folder: Path) -> tuple[Settings, Settings]:
     """How to build the network (``model_cfg``, as open_clip's classes take it) and how pictures come to it.
 
     Raises:
@@ -86,7 +87,7 @@ def read_config(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return shape, looks
 
 
-def read_net(kind: Callable[..., Any], shape: Mapping[str, Any], folder: Path, *, how: RuntimeConfig) -> Any:
+def read_net(kind: type, shape: Settings, folder: Path, *, how: RuntimeConfig) -> LibraryNet:
     """The network with the folder's weights, every one of them and no other, in ``how.stored``, still on the CPU.
 
     The scale and bias of scores stay in fp32 (in bf16 the scale of CLIP would be off by a percent), and so do batch
@@ -101,7 +102,7 @@ def read_net(kind: Callable[..., Any], shape: Mapping[str, Any], folder: Path, *
     from open_clip.convert import convert_state_dict
     from open_clip.model import convert_to_custom_text_state_dict
 
-    files = weights_in(folder, _HERE)
+    files = weights_in(folder, "open_clip")
     if not files:
         raise unfit("it holds no open_clip_model.safetensors")
     state: dict[str, Tensor] = {}
@@ -133,7 +134,7 @@ def read_net(kind: Callable[..., Any], shape: Mapping[str, Any], folder: Path, *
     return net
 
 
-def _built(kind: Callable[..., Any], shape: Mapping[str, Any]) -> Any:
+def _built(kind: type, shape: Settings) -> LibraryNet:
     """The network without weights, which takes neither memory nor the time to draw them at random.
 
     What is no weight has to be there: the library's causal masks are made here; where there is more of that, as in
@@ -144,7 +145,7 @@ def _built(kind: Callable[..., Any], shape: Mapping[str, Any]) -> Any:
 
     try:
         with torch.device("meta"):
-            net = kind(**shape)
+            net: LibraryNet = kind(**shape)
     except Exception:  # whatever is wrong with the shape, the plain way says it better
         return _built_plainly(kind, shape)
     for module in net.modules():
@@ -157,9 +158,10 @@ def _built(kind: Callable[..., Any], shape: Mapping[str, Any]) -> Any:
     return _built_plainly(kind, shape) if any(tensor.is_meta for tensor in loose) else net
 
 
-def _built_plainly(kind: Callable[..., Any], shape: Mapping[str, Any]) -> Any:
+def _built_plainly(kind: type, shape: Settings) -> LibraryNet:
     try:
-        return kind(**shape)
+        net: LibraryNet = kind(**shape)
+        return net
     except Exception as error:  # of any kind, as settings are
         raise unfit(f"open_clip cannot build what its {OPEN_CLIP_CONFIG} describes ({_line(error)})") from None
 
@@ -190,7 +192,7 @@ def _check_tensors(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) ->
             raise unfit(f"{name} has the shape {have}, its {OPEN_CLIP_CONFIG} says {want}")
 
 
-def picture_processor(net: Any, looks: Mapping[str, Any]) -> Callable[[Sequence[Picture]], Mapping[str, Tensor]]:
+def picture_processor(net: LibraryNet, looks: Settings) -> Look:
     """Pictures → {"image": (B, 3, H, W)}, as the library's ``create_model_and_transforms`` sets it up.
 
     The settings are left on the network, where the library's users look for them.
@@ -207,7 +209,7 @@ def picture_processor(net: Any, looks: Mapping[str, Any]) -> Callable[[Sequence[
     return lambda pictures: {"image": torch.stack([transform(as_image(picture)) for picture in pictures])}
 
 
-def framing_of(looks: Mapping[str, Any]) -> Framing:
+def framing_of(looks: Settings) -> Framing:
     """What part of a picture the network sees.
 
     Raises:
@@ -219,7 +221,7 @@ def framing_of(looks: Mapping[str, Any]) -> Framing:
     return FRAMINGS[mode]
 
 
-def tokenizer(folder: Path, text: Mapping[str, Any]) -> Callable[[list[str]], Tensor]:
+def tokenizer(folder: Path, text: Settings) -> Callable[[list[str]], Tensor]:
     """Sentences → int (N, T): CLIP's own words, or those of the tokenizer that lies in the folder.
 
     Args:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -101,7 +101,7 @@ def _run(layer: nn.Module, answer: Callable[[], Tensor], instead: Tensor | None)
     found: list[Tensor] = []
     here = threading.get_ident()
 
-    def watch(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor | None:
+    def watch(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor | None:
         if threading.get_ident() != here:
             return None  # someone else's question meanwhile
         found.append(output)

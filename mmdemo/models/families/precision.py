@@ -19,15 +19,18 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.memory import trim
+from mmdemo.core.settings import precision
 from mmdemo.models.families.base import Precision, RuntimeConfig
 from mmdemo.models.hub.catalog import catalog_entries
+
+Net = TypeVar("Net", bound=nn.Module)
 
 BYTES: Mapping[str, float] = {"fp32": 4.0, "bf16": 2.0, "int8": 2.0, "int4": 1.0}
 """Memory for each parameter at the highest. What is to be rounded is read in bf16 first. Afterwards int8 takes 1.1
@@ -114,6 +117,21 @@ def default_precision(device: str, parameters: int, *, free: int | None = None) 
         return "fp32"
     there = free_memory(device) if free is None else free
     return "fp32" if needs(parameters, "fp32") <= there else "int8"
+
+
+def runtime_config(device: str, parameters: int) -> RuntimeConfig:
+    """What a network of that size computes in there: what ``MMDEMO_PRECISION`` says, else what suits the machine.
+
+    Raises:
+        MmdemoError: The variable names nothing that there is.
+    """
+    match precision():
+        case "":
+            return RuntimeConfig(device=device, precision=default_precision(device, parameters))
+        case "fp32" | "bf16" | "int8" | "int4" as wanted:
+            return RuntimeConfig(device=device, precision=wanted)
+        case other:
+            raise MmdemoError(f"MMDEMO_PRECISION is {other!r}", "it must be fp32, bf16, int8 or int4")
 
 
 def check_fit(
@@ -225,7 +243,7 @@ def _gigabytes(count: int) -> str:
 # ---------------------------------------------------------------- numbers
 
 
-def lower(net: nn.Module, how: RuntimeConfig) -> nn.Module:
+def lower(net: Net, how: RuntimeConfig) -> Net:
     """The network on its device and in its numbers, changed in place.
 
     "fp32" and "bf16" stay as they were read. With "int8" and "int4" the linear layers are rounded; embeddings, output
@@ -247,7 +265,7 @@ def lower(net: nn.Module, how: RuntimeConfig) -> nn.Module:
     return net.to(how.device)
 
 
-def eight_bits(net: nn.Module) -> nn.Module:
+def eight_bits(net: Net) -> Net:
     """Linear layers by torchao in int8, all else in fp32, on the CPU."""
     quantization, tools = _torchao("quantization"), _torchao("utils")
     cpu = torch.device("cpu")
@@ -266,7 +284,7 @@ def eight_bits(net: nn.Module) -> nn.Module:
     return _move_rest(net, cpu, torch.float32)
 
 
-def four_bits(net: nn.Module, device: str) -> nn.Module:
+def four_bits(net: Net, device: str) -> Net:
     """Weights of linear layers as NormalFloat, all else in bf16."""
     to_nf4: Callable[..., Tensor] = _torchao("quantization").to_nf4
     there = torch.device(device)
@@ -296,7 +314,7 @@ def _linears(net: nn.Module) -> Iterator[nn.Linear]:
             yield module
 
 
-def _move_rest(net: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
+def _move_rest(net: Net, device: torch.device, dtype: torch.dtype) -> Net:
     """All that was not rounded, to its device and, where it is of a floating kind, to its kind."""
 
     def moved(tensor: Tensor) -> Tensor:

@@ -7,16 +7,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from torch import nn
-
 from mmdemo.core.errors import MmdemoError
-from mmdemo.models.families.base import RuntimeConfig
+from mmdemo.models.families.base import Processor, RuntimeConfig
 from mmdemo.models.weights import refuse_odd
+from mmdemo.tasks.hub.base import LibraryNet
 
 T = TypeVar("T")
 
 
-def read_net(kind: Any, folder: Path, *, how: RuntimeConfig, name: str) -> Any:
+def pretrained(kind: Any, folder: Path) -> Any:
+    """A configuration or a processor out of a folder; nothing is fetched, and none of the folder's code is run.
+
+    Args:
+        kind: A class with ``from_pretrained``.
+
+    Raises:
+        Exception: Of any kind, where files are missing or damaged.
+    """
+    return kind.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+
+
+def read_net(kind: Any, folder: Path, *, how: RuntimeConfig, name: str) -> LibraryNet:
     """A network with every tensor from the folder, in ``how.stored``, still on the CPU.
 
     Attention is computed by PyTorch's ``scaled_dot_product_attention`` where the architecture can (the library's own
@@ -42,6 +53,7 @@ def read_net(kind: Any, folder: Path, *, how: RuntimeConfig, name: str) -> Any:
             ignore_mismatched_sizes=True,  # they are told below, by name
         )
 
+    net: LibraryNet
     net, info = _translated(load, name)
     for tensor, theirs, ours in sorted(info["mismatched_keys"]):
         raise _refused(name, f"{tensor} has the shape {tuple(theirs)}, its config.json says {tuple(ours)}")
@@ -53,7 +65,7 @@ def read_net(kind: Any, folder: Path, *, how: RuntimeConfig, name: str) -> Any:
     return net
 
 
-def read_processor(folder: Path, *, name: str) -> Any:
+def read_processor(folder: Path, *, name: str) -> Processor:
     """What turns pictures and words into a network's inputs.
 
     Raises:
@@ -61,10 +73,7 @@ def read_processor(folder: Path, *, name: str) -> Any:
     """
     from transformers import AutoProcessor
 
-    kind: Any = AutoProcessor
-    processor = _translated(
-        lambda: kind.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False), name
-    )
+    processor: Processor = _translated(lambda: pretrained(AutoProcessor, folder), name)
     for part in ("image_processor", "tokenizer"):
         if getattr(processor, part, None) is None:
             raise _refused(name, f"its files hold no {part.replace('_', ' ')}")
@@ -74,7 +83,7 @@ def read_processor(folder: Path, *, name: str) -> Any:
     return processor
 
 
-def quantize_net(net: nn.Module, how: RuntimeConfig) -> nn.Module:
+def quantize_net(net: LibraryNet, how: RuntimeConfig) -> LibraryNet:
     """The network on its device, its linear layers rounded where ``how`` says so."""
     from mmdemo.models.families.precision import lower
 
@@ -99,7 +108,7 @@ def no_bars() -> Iterator[None]:
     """Without the progress bars that the library draws over tensors that it reads and writes."""
     from transformers.utils import logging
 
-    def hidden(factory: Any, given: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    def hidden(factory: Callable[..., object], given: tuple[object, ...], options: dict[str, object]) -> object:
         return factory(*given, **{**options, "disable": True})
 
     before = logging.set_tqdm_hook(hidden)

@@ -32,9 +32,10 @@ from mmdemo.core.types import (
     SentimentRequest,
     SentimentResult,
 )
-from mmdemo.models.families.base import HubModel, RuntimeConfig
+from mmdemo.models.families.base import LabelHeadModel, Processor, RuntimeConfig
+from mmdemo.models.families.detect import HubConfig
 from mmdemo.models.families.emotion_names import feels, labels_of, to_canonical_label
-from mmdemo.models.families.pretrained import quantize_net, read_net
+from mmdemo.models.families.pretrained import pretrained, quantize_net, read_net
 from mmdemo.models.ready import of_type
 from mmdemo.models.sentiment_windows import Samples, WindowPlan, aggregate_windows, over_time
 
@@ -56,7 +57,7 @@ _WHISPER_STATE = 0.02
 """Seconds of one state of Whisper's encoder (Radford et al. 2022, https://arxiv.org/abs/2212.04356)."""
 
 
-class SpeechClassifierModel(HubModel):
+class SpeechClassifierModel(LabelHeadModel):
     """A published classifier of speech.
 
     Units whose names mean one of our labels are summed.
@@ -66,6 +67,14 @@ class SpeechClassifierModel(HubModel):
     """
 
     family: ClassVar[str] = "audio"
+    tasks: ClassVar[tuple[str, ...]] = ("sentiment",)
+    trainable: ClassVar[bool] = True
+
+    @classmethod
+    def recognises(cls, config: HubConfig) -> bool:
+        from transformers.models.auto import modeling_auto
+
+        return config.is_listed(modeling_auto.MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES)
 
     @classmethod
     def open(cls, folder: Path, card: Card, *, how: RuntimeConfig) -> Self:
@@ -197,7 +206,7 @@ class SpeechClassifierModel(HubModel):
         no gradients. A state holds what its moment is in the light of all others.
         """
         heard = self.at_its_rate(clip)
-        net: Any = self.net
+        net = self.net
         projector, classifier, tap = net.projector, net.classifier, _Tap(net.projector)
         # a copy with its own table of parts: another thread may be in the network
         tapped = copy.copy(net)
@@ -228,7 +237,7 @@ class _Tap(nn.Module):
         return passed_on
 
 
-def _configured(folder: Path, name: str) -> tuple[Any, Any]:
+def _configured(folder: Path, name: str) -> tuple[Processor, Processor]:
     """Its configuration and its feature extractor, before the weights are read.
 
     Raises:
@@ -236,11 +245,8 @@ def _configured(folder: Path, name: str) -> tuple[Any, Any]:
     """
     from transformers import AutoConfig, AutoFeatureExtractor
 
-    kinds: tuple[Any, ...] = (AutoConfig, AutoFeatureExtractor)
     try:
-        settings, extractor = (
-            kind.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False) for kind in kinds
-        )
+        settings, extractor = pretrained(AutoConfig, folder), pretrained(AutoFeatureExtractor, folder)
     except Exception as error:  # whatever a library raises over somebody's files means that they cannot be used
         raise MmdemoError(f"{name} cannot be loaded", _first_line(error)) from error
     if not hasattr(extractor, "sampling_rate"):

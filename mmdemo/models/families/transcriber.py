@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -30,10 +30,11 @@ from mmdemo.core.types import (
     Sound,
 )
 from mmdemo.media.speech import detect_speech
-from mmdemo.models.families.base import RuntimeConfig
-from mmdemo.models.families.pretrained import quantize_net, read_net
+from mmdemo.models.families.base import Processor, RuntimeConfig
+from mmdemo.models.families.pretrained import pretrained, quantize_net, read_net
 from mmdemo.models.ready import blocks_of, of_type
 from mmdemo.models.sentiment_windows import Samples
+from mmdemo.tasks.hub.base import LibraryNet
 
 log = logging.getLogger("mmdemo")
 
@@ -52,7 +53,7 @@ class Transcriber:
         how: Where and in what numbers it computes.
     """
 
-    def __init__(self, net: Any, processor: Any, *, how: RuntimeConfig, name: str) -> None:
+    def __init__(self, net: LibraryNet, processor: Processor, *, how: RuntimeConfig, name: str) -> None:
         self.name, self.how = name, how
         self._net, self._processor = net.eval().requires_grad_(False), processor
         self._turn = threading.Lock()  # its generation settings are changed while it writes
@@ -70,9 +71,8 @@ class Transcriber:
         from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
         name = name or folder.name
-        kind: Any = WhisperProcessor
         try:
-            processor = kind.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+            processor = pretrained(WhisperProcessor, folder)
         except Exception as error:  # whatever a library raises over somebody's files means that they cannot be used
             line = next((line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()), "")
             raise MmdemoError(f"{name} cannot write down speech", line or type(error).__name__) from error

@@ -6,16 +6,18 @@ https://arxiv.org/abs/2102.03334. Legend: ``B`` requests, ``K`` answers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from PIL import Image, ImageOps
 
+from mmdemo.core.config import Scalar
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import AskRequest, AskResult, Card, Picture, Result, Scored
 from mmdemo.models.ask import ALTERNATIVES
-from mmdemo.models.families.base import HubModel, RuntimeConfig, as_image
+from mmdemo.models.families.base import Features, LabelHeadModel, RuntimeConfig, as_image
+from mmdemo.models.families.detect import HubConfig
 from mmdemo.models.families.pretrained import quantize_net, read_net, read_processor
 
 BATCH = 16
@@ -26,7 +28,7 @@ LONGER = 1333 / 800
 as of the pictures of COCO."""
 
 
-class ViltModel(HubModel):
+class ViltModel(LabelHeadModel):
     """Answers with the most probable of its fixed answers, as the library's documentation does.
 
     The head was trained as one yes or no for each answer (soft targets, for people differ), and its documented use is
@@ -35,6 +37,15 @@ class ViltModel(HubModel):
     """
 
     family: ClassVar[str] = "vilt"
+    tasks: ClassVar[tuple[str, ...]] = ("ask",)
+    trainable: ClassVar[bool] = True
+    joint_sequence: ClassVar[bool] = True
+    data_options: ClassVar[Mapping[str, Scalar]] = {"least": 1, "most": 1000}
+    """How often an answer must occur to be learned, and how many new ones are."""
+
+    @classmethod
+    def recognises(cls, config: HubConfig) -> bool:
+        return config.architecture == "ViltForQuestionAnswering"
 
     @classmethod
     def open(cls, folder: Path, card: Card, *, how: RuntimeConfig) -> Self:
@@ -48,6 +59,17 @@ class ViltModel(HubModel):
         processor = read_processor(folder, name=card.id)
         return cls(card, quantize_net(net, how), processor, how=how, labels=answers)
 
+    def question_inputs(self, requests: Sequence[AskRequest]) -> Features:
+        """What the network reads of questions, on the CPU."""
+        return self.processor(
+            images=[self.widened(r.picture) for r in requests],
+            text=[r.question for r in requests],
+            padding=True,
+            truncation=True,
+            max_length=self.net.config.max_position_embeddings,
+            return_tensors="pt",
+        )
+
     def _answer(self, requests: Sequence[AskRequest]) -> list[Result]:
         results: list[Result] = []
         for start in range(0, len(requests), BATCH):
@@ -55,16 +77,8 @@ class ViltModel(HubModel):
         return results
 
     def _answered(self, requests: Sequence[AskRequest]) -> list[Result]:
-        net: Any = self.net
-        inputs = self.processor(
-            images=[self.widened(r.picture) for r in requests],
-            text=[r.question for r in requests],
-            padding=True,
-            truncation=True,
-            max_length=net.config.max_position_embeddings,
-            return_tensors="pt",
-        ).to(self.device, self.how.dtype)
-        logits = net(**inputs).logits.float()  # (B, K)
+        inputs = self.question_inputs(requests).to(self.device, self.how.dtype)
+        logits = self.net(**inputs).logits.float()  # (B, K)
         scores = (logits / self.config.calibration.temperature).softmax(dim=1)
         best = scores.topk(min(ALTERNATIVES + 1, scores.shape[1]))
         return [

@@ -5,21 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self, cast
+from typing import ClassVar, Self, cast
 
 from safetensors import safe_open
 from torch import Tensor, nn
 
 from mmdemo.core.types import Card, Picture
-from mmdemo.models.families.base import RuntimeConfig, as_image
+from mmdemo.models.families.base import Processor, RuntimeConfig, as_image
 from mmdemo.models.families.contrastive import ContrastiveModel
-from mmdemo.models.families.detect import Layout, weights_in
+from mmdemo.models.families.detect import HubConfig, weights_in
 from mmdemo.models.families.open_clip_folder import refusing, unfit
 from mmdemo.models.families.patch_maps import Framing, PatchGraph, cut_tokens
-from mmdemo.models.families.pretrained import quantize_net, read_net
+from mmdemo.models.families.pretrained import pretrained, quantize_net, read_net
 from mmdemo.models.families.prompts import PLACES, chinese, english
-
-_HERE = Layout(library="transformers", architecture="", family="zero_shot")
+from mmdemo.tasks.hub.base import LibraryNet
 
 SIGLIP_LENGTH = 64
 """Places that SigLIP's texts are filled up to: it was trained so, and its answer stands at the end."""
@@ -32,6 +31,12 @@ class ZeroShotModel(ContrastiveModel):
     """What ``pipeline("zero-shot-image-classification")`` serves."""
 
     family: ClassVar[str] = "zero_shot"
+
+    @classmethod
+    def recognises(cls, config: HubConfig) -> bool:
+        from transformers.models.auto import modeling_auto
+
+        return config.is_listed(modeling_auto.MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES)
 
     @classmethod
     def open(cls, folder: Path, card: Card, *, how: RuntimeConfig) -> Self:
@@ -49,7 +54,7 @@ class ZeroShotModel(ContrastiveModel):
                 card,
                 quantize_net(net, how),
                 _pictures(pictures),
-                _texts(words, kind, net.config.text_config),
+                _texts(words, kind, int(net.config.text_config.max_position_embeddings)),
                 prompts=chinese(work) if kind in CHINESE_ONLY else english(work),
                 scale=scale,
                 bias=bias,
@@ -59,25 +64,25 @@ class ZeroShotModel(ContrastiveModel):
             )
 
     def picture_features(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        return cast(Tensor, cast(Any, self.net).get_image_features(**inputs).pooler_output)
+        return cast(Tensor, self.net.get_image_features(**inputs).pooler_output)
 
     def text_features(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        return cast(Tensor, cast(Any, self.net).get_text_features(**inputs).pooler_output)
+        return cast(Tensor, self.net.get_text_features(**inputs).pooler_output)
 
     def _cut(self, inputs: Mapping[str, Tensor]) -> PatchGraph | None:
-        layer = _layer(cast(Any, self.net).vision_model)
+        layer = _layer(self.net.vision_model)
         if layer is None:
             return None
         shapes = inputs.get("spatial_shapes")
         if shapes is not None:  # of patches, as each picture has its own shape
             height, width = shapes[0].tolist()
         else:
-            side = int(cast(Any, self.net).config.vision_config.patch_size)
+            side = int(self.net.config.vision_config.patch_size)
             height, width = inputs["pixel_values"].shape[2] // side, inputs["pixel_values"].shape[3] // side
         return cut_tokens(layer[0], lambda: self.picture_features(inputs), first=layer[1], size=(height, width))
 
 
-def _layer(vision: Any) -> tuple[nn.Module, int] | None:
+def _layer(vision: LibraryNet) -> tuple[nn.Module, int] | None:
     """The last normalisation that all said of the patches goes through, and how many tokens come before theirs."""
     if hasattr(vision, "head") and hasattr(vision, "post_layernorm"):  # SigLIP pools by attention over all tokens
         return vision.post_layernorm, 0
@@ -87,7 +92,7 @@ def _layer(vision: Any) -> tuple[nn.Module, int] | None:
     return None
 
 
-def _scale(net: Any, folder: Path) -> tuple[float, float]:
+def _scale(net: LibraryNet, folder: Path) -> tuple[float, float]:
     """What cosines are multiplied by, and what is added.
 
     They come from the files once more: in bf16 the scale of CLIP would be off by a percent.
@@ -95,7 +100,7 @@ def _scale(net: Any, folder: Path) -> tuple[float, float]:
     if not hasattr(net, "get_image_features") or not hasattr(net, "get_text_features"):
         raise unfit(f"a {type(net).__name__} has no vectors for pictures and texts apart")
     found: dict[str, float] = {}
-    for file in weights_in(folder, _HERE):
+    for file in weights_in(folder, ZeroShotModel.library):
         with safe_open(file, framework="pt") as weights:
             names = {"logit_scale", "logit_bias", "temperature"}.intersection(weights.keys())
             found.update({name: float(weights.get_tensor(name)) for name in names})
@@ -106,25 +111,25 @@ def _scale(net: Any, folder: Path) -> tuple[float, float]:
     raise unfit(f"a {type(net).__name__} has no scale for its scores")
 
 
-def _part(kind: Any, folder: Path, *files: str) -> Any:
+def _part(kind: type, folder: Path, *files: str) -> Processor:
     """The processor of pictures, or of words, as the pipeline loads them."""
     if not any((folder / file).is_file() for file in files):
         raise unfit(f"its {files[0]} is missing")
-    return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    part: Processor = pretrained(kind, folder)
+    return part
 
 
-def _pictures(processor: Any) -> Callable[[Sequence[Picture]], Mapping[str, Tensor]]:
+def _pictures(processor: Processor) -> Callable[[Sequence[Picture]], Mapping[str, Tensor]]:
     def process(pictures: Sequence[Picture]) -> Mapping[str, Tensor]:
         return dict(processor(images=[as_image(picture) for picture in pictures], return_tensors="pt"))
 
     return process
 
 
-def _texts(words: Any, kind: str, config: Any) -> Callable[[Sequence[str]], Mapping[str, Tensor]]:
+def _texts(words: Processor, kind: str, places: int) -> Callable[[Sequence[str]], Mapping[str, Tensor]]:
     """As the pipeline does it; texts that are too long for the network are cut, where the pipeline fails."""
-    places = int(config.max_position_embeddings)
     if "siglip" in kind:
-        options: dict[str, Any] = {"padding": "max_length", "max_length": min(places, SIGLIP_LENGTH)}
+        options: dict[str, object] = {"padding": "max_length", "max_length": min(places, SIGLIP_LENGTH)}
     else:
         options = {"padding": True, "max_length": min(int(words.model_max_length), places)}
 
@@ -134,7 +139,7 @@ def _texts(words: Any, kind: str, config: Any) -> Callable[[Sequence[str]], Mapp
     return process
 
 
-def _framing(processor: Any) -> Framing:
+def _framing(processor: Processor) -> Framing:
     """What part of a picture the network sees."""
     size = dict(getattr(processor, "size", None) or {})
     crop = dict(getattr(processor, "crop_size", None) or {})

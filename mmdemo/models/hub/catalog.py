@@ -13,13 +13,12 @@ from mmdemo.core.config import from_mapping
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import Unreadable, parse_toml, read_text
 from mmdemo.core.types import TASKS
-from mmdemo.models.families.detect import FAMILIES
 from mmdemo.models.hub import HUB_ID
 
 FILE = Path(__file__).with_name("catalog.toml")
 
-TRANSCRIBER = "transcriber"
-"""Role of a model that hears words for another one; it serves no tab by itself."""
+TRANSCRIBER, TRANSCRIBER_FAMILY = "transcriber", "whisper"
+"""Role and family of a model that hears words for another one; it serves no tab by itself."""
 
 BYTES: Mapping[str, float] = {"fp32": 4, "bf16": 2, "int8": 1, "int4": 0.5}
 """Bytes of one weight; a little more in truth, for rounding leaves some tensors (embeddings, norms) as they were."""
@@ -35,7 +34,7 @@ class CatalogEntry:
         id: On the hub.
         tasks: What it serves here, its natural task first.
         library: "open_clip" or "transformers".
-        family: One of :data:`mmdemo.models.families.detect.FAMILIES`, "whisper" for a transcriber.
+        family: One of :data:`mmdemo.models.families.classes.FAMILIES`, by its name, "whisper" for a transcriber.
         parameters: Numbers in its weights.
         licence: As the hub names it.
         languages: Codes, or "multi" for many.
@@ -99,11 +98,18 @@ def find(name: str) -> CatalogEntry | None:
 
 
 def read(text: str) -> tuple[CatalogEntry, ...]:
-    """The entries of a list.
+    """The entries of a list, each held against the class of its family, which brings torch.
 
     Raises:
         MmdemoError: One of them is wrong, named by its id.
     """
+    found = _parsed(text)
+    for one in found:
+        _check_family(one)
+    return found
+
+
+def _parsed(text: str) -> tuple[CatalogEntry, ...]:
     try:
         rows = parse_toml(text, name=FILE.name)["model"]
     except (Unreadable, KeyError) as error:
@@ -116,7 +122,8 @@ def read(text: str) -> tuple[CatalogEntry, ...]:
 
 @cache
 def _read() -> tuple[CatalogEntry, ...]:
-    return read(read_text(FILE))
+    """The list that comes with the program; tests hold it against the families, so that reading it is quick."""
+    return _parsed(read_text(FILE))
 
 
 def _entry(row: Mapping[str, Any]) -> CatalogEntry:
@@ -124,22 +131,37 @@ def _entry(row: Mapping[str, Any]) -> CatalogEntry:
         one = from_mapping(CatalogEntry, row)
     except TypeError as error:
         raise MmdemoError(f"{row.get('id', 'A model')} is listed wrongly", str(error)) from None
-    families = ("whisper",) if one.role == TRANSCRIBER else tuple(FAMILIES)
-    served = TASKS if one.role else FAMILIES.get(one.family, ())
-    wrong = (
+    _refuse(
+        one,
         (not HUB_ID.fullmatch(one.id), "its id is not owner/name"),
-        (one.family not in families, f"its family {one.family!r} is none of {', '.join(families)}"),
-        (one.library != ("open_clip" if one.family in {"open_clip", "coca"} else "transformers"), "its library"),
-        (not one.tasks or not set(one.tasks) <= set(served), f"its family serves {' and '.join(served)}"),
         (one.parameters <= 0 or one.size < 0, "its parameters or its size are not numbers of something"),
         (not one.licence or not one.languages, "its licence or its languages are missing"),
         (not one.good_at.endswith("."), "what it is good at is no sentence"),
         (bool(one.figure) and not one.source.startswith("https://"), "its figure has no source"),
     )
-    for is_wrong, why in wrong:
-        if is_wrong:
-            raise MmdemoError(f"{one.id} is listed wrongly", why)
     return one
+
+
+def _check_family(one: CatalogEntry) -> None:
+    """Hold the family, the library and the tasks of an entry against the class that serves it."""
+    from mmdemo.models.families.classes import FAMILIES
+
+    family = next((each for each in FAMILIES if each.family == one.family), None)
+    library, served = ("transformers", TASKS) if family is None else (family.library, family.tasks)
+    families = (TRANSCRIBER_FAMILY,) if one.role else tuple(each.family for each in FAMILIES)
+    _refuse(
+        one,
+        (one.family not in families, f"its family {one.family!r} is none of {', '.join(families)}"),
+        (one.library != library, "its library"),
+        (not one.tasks or not set(one.tasks) <= set(served), f"its family serves {' and '.join(served)}"),
+    )
+
+
+def _refuse(one: CatalogEntry, *faults: tuple[bool, str]) -> None:
+    """Raises MmdemoError with the first fault that there is."""
+    for there, why in faults:
+        if there:
+            raise MmdemoError(f"{one.id} is listed wrongly", why)
 
 
 def _once(what: str, values: Iterable[str]) -> None:

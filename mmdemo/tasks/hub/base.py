@@ -1,4 +1,4 @@
-"""What the tasks of public models have in common: which of their tensors are trained, kept and shipped.
+"""What the tasks of hub models have in common: which of their tensors are trained, kept and shipped.
 
 Nothing but what is trained is ever written down: neither a run's state nor the finished checkpoint repeats the
 gigabytes of the base.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -17,8 +17,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mmdemo.core.config import Calibration, CheckpointConfig
+from mmdemo.core.types import Card, Picture, Request, Result
 from mmdemo.tasks.base import HEAD, PLAIN, Batch, LossSettings
 from mmdemo.tasks.tune import LORA
+
+if TYPE_CHECKING:
+
+    class LibraryNet(nn.Module):
+        """A network of transformers or open_clip; its parts and its configuration differ by architecture."""
+
+        def __getattr__(self, name: str) -> Any: ...
+
+else:
+    LibraryNet = nn.Module
+
+Row = TypeVar("Row")
 
 FEWEST = 30
 """Validation rows without which scores stay as the base gives them: a temperature of a dozen rows is chance."""
@@ -35,8 +48,37 @@ _BELOW = (
 _NORMALISED = (nn.modules.batchnorm._BatchNorm,)
 
 
+Look = Callable[[Sequence[Picture]], Mapping[str, Tensor]]
+"""Pictures → the processor's tensors, their first dimension that of the pictures."""
+
+
+class TrainableFamily(Protocol):
+    """What training needs of an opened hub model, whatever its loss; each loss has a protocol that adds to it.
+
+    Attributes:
+        net: In evaluation mode; its parameters are what is trained.
+        config: Labels, settings and calibration.
+    """
+
+    net: LibraryNet
+    config: CheckpointConfig
+
+    @property
+    def card(self) -> Card:
+        """``card.task`` is the task that it is opened for."""
+        ...
+
+    def fit_labels(self, labels: Sequence[str]) -> None:
+        """Give the last layer one unit for each of ``labels``, in place, where the network has such a layer."""
+        ...
+
+    def predict(self, requests: Sequence[Request]) -> list[Result]:
+        """The answers of the served model, over ``net`` as it is now."""
+        ...
+
+
 class TrainableParts(nn.Module):
-    """A public network while it is tuned. Its state is what is trained; all the rest stays as the base has it."""
+    """A hub model's network while it is tuned. Its state is what is trained; all the rest stays as the base has it."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -50,11 +92,11 @@ class TrainableParts(nn.Module):
                 module.eval()
         return self
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:  # type: ignore[override]
+    def state_dict(self, *args: object, **kwargs: object) -> dict[str, Tensor]:  # type: ignore[override]
         """The trained tensors by name."""
         return {name: p.detach() for name, p in self.named_parameters() if p.requires_grad}
 
-    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True, assign: bool = False) -> None:
+    def load_state_dict(self, state: Mapping[str, Tensor], strict: bool = True, assign: bool = False) -> None:
         """Fill the trained tensors.
 
         Raises:
@@ -114,8 +156,8 @@ def _is_below(name: str) -> bool:
     return any(sign in name for sign in _BELOW)
 
 
-class HubTask(ABC):
-    """A public network with the loss that its makers trained it with; see :class:`mmdemo.tasks.base.Task`.
+class HubTask(ABC, Generic[Row]):
+    """A hub model's network with the loss that its makers trained it with; see :class:`mmdemo.tasks.base.Task`.
 
     Args:
         name: The task that it is tuned for.
@@ -220,9 +262,8 @@ class HubTask(ABC):
     def shipped(self, net: TrainableParts) -> dict[str, Tensor]:
         """What is trained, by the names of the library: whole tensors, and LoRA's two matrices for each."""
         found: dict[str, Tensor] = {}
-        for place, module in lora_layers(net).items():
-            found[place + LORA_A] = module.lora_A["default"].weight.detach()
-            found[place + LORA_B] = module.lora_B["default"].weight.detach()
+        for place, (a, b) in lora_matrices(net).items():
+            found[place + LORA_A], found[place + LORA_B] = a.detach(), b.detach()
         for name, parameter in net.net.named_parameters():
             if parameter.requires_grad and LORA not in name:
                 found[name] = parameter.detach()
@@ -232,19 +273,19 @@ class HubTask(ABC):
 
     def build(self, config: CheckpointConfig) -> TrainableParts:
         """Never called: the network is the base's."""
-        raise TypeError(f"a public model for {config.task} is opened, not built")
+        raise TypeError(f"a hub model for {config.task} is opened, not built")
 
-    def start(self, net: TrainableParts, bases: Mapping[str, nn.Module]) -> None:  # noqa: B027 - like the next two
+    def start(self, net: TrainableParts, bases: Mapping[str, nn.Module]) -> None:
         """Nothing: the network is the base's."""
 
-    def fit_init(self, net: TrainableParts, rows: Sequence[Any]) -> None:  # noqa: B027
+    def fit_init(self, net: TrainableParts, rows: Sequence[Row]) -> None:
         """Nothing: all is learned step by step."""
 
-    def finalize(self, net: TrainableParts, rows: Sequence[Any]) -> None:  # noqa: B027
+    def finalize(self, net: TrainableParts, rows: Sequence[Row]) -> None:
         """Nothing: the steps are all there is."""
 
     @abstractmethod
-    def collate(self, rows: Sequence[Any]) -> Batch:
+    def collate(self, rows: Sequence[Row]) -> Batch:
         """The library's own inputs, and what is to be answered."""
 
     @abstractmethod
@@ -260,23 +301,26 @@ class HubTask(ABC):
 
     @abstractmethod
     def score(
-        self, net: TrainableParts, outputs: Sequence[NDArray[np.float32]], rows: Sequence[Any]
+        self, net: TrainableParts, outputs: Sequence[NDArray[np.float32]], rows: Sequence[Row]
     ) -> dict[str, float]:
         """Validation figures, :attr:`metric` and "minus_loss" among them."""
 
     @abstractmethod
     def calibrate(
-        self, net: TrainableParts, outputs: Sequence[NDArray[np.float32]], rows: Sequence[Any]
+        self, net: TrainableParts, outputs: Sequence[NDArray[np.float32]], rows: Sequence[Row]
     ) -> Calibration:
         """Temperature and threshold; ``Calibration()`` where too few rows say anything of them."""
 
 
-def lora_layers(net: TrainableParts) -> dict[str, Any]:
-    """Name of a tensor of the library's → the layer of peft's that holds LoRA's matrices for it."""
+def lora_matrices(net: TrainableParts) -> dict[str, tuple[nn.Parameter, nn.Parameter]]:
+    """Name of a tensor of the library's → LoRA's two matrices for it, A and B."""
     from peft.tuners.lora import LoraLayer  # slow to import
 
     return {
-        f"{name}.{getattr(module, 'parameter_name', 'weight')}": module
+        f"{name}.{getattr(module, 'parameter_name', 'weight')}": (
+            net.net.get_parameter(f"{name}.lora_A.default.weight"),
+            net.net.get_parameter(f"{name}.lora_B.default.weight"),
+        )
         for name, module in net.net.named_modules()
         if isinstance(module, LoraLayer)
     }

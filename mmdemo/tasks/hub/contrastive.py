@@ -8,18 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from mmdemo.core.config import Calibration
 from mmdemo.nets.losses import clip_loss
 from mmdemo.tasks.base import PLAIN, Batch, LossSettings, fit_threshold
-from mmdemo.tasks.hub.base import FEWEST, HubTask, TrainableParts
+from mmdemo.tasks.hub.base import FEWEST, HubTask, Look, TrainableFamily, TrainableParts
 
 HEADS = (
     *("visual.proj", "visual.head", "visual_projection", "text_projection", "text.text_projection"),
@@ -37,9 +37,11 @@ MOST_TRIED, MOST_WRONG = 500, 99
 """Pictures that a calibration is fitted to, and wrong classes that each is tried with."""
 
 
-class Towers(Protocol):
-    """What is needed of a served model: the way through its network."""
+@runtime_checkable
+class ContrastiveFamily(TrainableFamily, Protocol):
+    """A family with two towers; see :class:`mmdemo.models.families.contrastive.ContrastiveModel`."""
 
+    processor: Look
     scale: float
     bias: float
     sigmoid: bool
@@ -54,6 +56,18 @@ class Towers(Protocol):
 
     def tokenizer(self, texts: Sequence[str]) -> Mapping[str, Tensor]:
         """What the text tower reads."""
+        ...
+
+    def templates(self, labels: int) -> tuple[str, ...]:
+        """The sentences that each of so many labels is put into; they hold ``{}``."""
+        ...
+
+    def label_vectors(self, labels: Sequence[str]) -> Tensor:
+        """Unit vectors of labels, (K, E)."""
+        ...
+
+    def neutral_vector(self) -> Tensor:
+        """Unit vector (1, E) of what can be said of any picture."""
         ...
 
 
@@ -88,18 +102,18 @@ def unit(vectors: Tensor) -> Tensor:
     return F.normalize(vectors.float(), dim=-1)
 
 
-class _TowersTask(HubTask):
+class _TowersTask(HubTask[ContrastiveRow]):
     """What both have in common."""
 
     def __init__(
-        self, net: nn.Module, towers: Towers, *, heads: tuple[str, ...] = HEADS, only: tuple[str, ...] = ()
+        self, family: ContrastiveFamily, *, heads: tuple[str, ...] = HEADS, only: tuple[str, ...] = ()
     ) -> None:
-        super().__init__("classify", net, heads=heads, only=only, fixed=SCALES)
-        self.towers = towers
+        super().__init__("classify", family.net, heads=heads, only=only, fixed=SCALES)
+        self.family = family
 
     def _pictures(self, batch: Batch) -> Tensor:
         """Unit vectors (B, E)."""
-        return unit(self.towers.picture_features({n: t for n, t in batch.items() if n not in {"group", "own"}}))
+        return unit(self.family.picture_features({n: t for n, t in batch.items() if n not in {"group", "own"}}))
 
 
 class CaptionedTask(_TowersTask):
@@ -111,20 +125,20 @@ class CaptionedTask(_TowersTask):
     def collate(self, rows: Sequence[ContrastiveRow]) -> Batch:
         """The processor's output; the tokenizer's, its names after "text."; ``group`` (B,)."""
         drawn = [row.texts[int(torch.randint(len(row.texts), ()))] for row in rows]
-        read = {f"text.{name}": tensor for name, tensor in self.towers.tokenizer(drawn).items()}
+        read = {f"text.{name}": tensor for name, tensor in self.family.tokenizer(drawn).items()}
         own = range(-1, -len(rows) - 1, -1)
         group = torch.tensor([row.group if row.group >= 0 else i for row, i in zip(rows, own, strict=True)])
         return {**stacked([row.pixels for row in rows]), **read, "group": group}
 
     def loss(self, net: TrainableParts, batch: Batch, how: LossSettings = PLAIN) -> Tensor:
-        texts = unit(self.towers.text_features(_part(batch, "text.")))
+        texts = unit(self.family.text_features(_part(batch, "text.")))
         pictures = self._pictures({n: t for n, t in batch.items() if not n.startswith("text.")})
         group = batch["group"]
-        if not self.towers.sigmoid:
-            scale = torch.tensor(math.log(self.towers.scale), device=pictures.device)
+        if not self.family.sigmoid:
+            scale = torch.tensor(math.log(self.family.scale), device=pictures.device)
             alone = len(set(group.tolist())) == len(group)
             return clip_loss(pictures, texts, scale, None if alone else group, smoothing=how.smoothing)
-        return sigmoid_loss(pictures, texts, scale=self.towers.scale, bias=self.towers.bias, group=group)
+        return sigmoid_loss(pictures, texts, scale=self.family.scale, bias=self.family.bias, group=group)
 
     def items(self, net: TrainableParts, batch: Batch) -> Tensor:
         return torch.tensor(float(len(batch["group"])))
@@ -147,14 +161,14 @@ class CaptionedTask(_TowersTask):
         ranks, losses = [], []
         with torch.inference_mode():
             for start in range(0, len(texts), 64):
-                some = self.towers.tokenizer(texts[start : start + 64])
-                vectors = unit(self.towers.text_features({n: t.to(device) for n, t in some.items()})).cpu().numpy()
+                some = self.family.tokenizer(texts[start : start + 64])
+                vectors = unit(self.family.text_features({n: t.to(device) for n, t in some.items()})).cpu().numpy()
                 whose, at = owner[start : start + 64], np.arange(len(vectors))
                 scores = vectors @ pictures.T  # (64, N)
                 other = groups[whose][:, None] != groups[None, :]
                 right = scores[at, whose][:, None]
                 ranks.append((other & (scores > right)).sum(axis=1))
-                rest = np.where(other, self.towers.scale * (scores - right), -np.inf)
+                rest = np.where(other, self.family.scale * (scores - right), -np.inf)
                 losses.append(np.log1p(np.exp(rest).sum(axis=1)))  # of the own picture among all
         rank = np.concatenate(ranks)
         loss = float(np.concatenate(losses).mean())
@@ -182,14 +196,13 @@ class ClassesTask(_TowersTask):
 
     def __init__(
         self,
-        net: nn.Module,
-        towers: Towers,
+        family: ContrastiveFamily,
         *,
         heads: tuple[str, ...] = HEADS,
         classes: Tensor,
         neutral: Tensor | None,
     ) -> None:
-        super().__init__(net, towers, heads=heads, only=PICTURES)
+        super().__init__(family, heads=heads, only=PICTURES)
         self.classes, self.neutral = classes, neutral
 
     def collate(self, rows: Sequence[ContrastiveRow]) -> Batch:
@@ -201,11 +214,11 @@ class ClassesTask(_TowersTask):
         pictures = self._pictures(batch)
         device = pictures.device
         with torch.autocast(device.type, enabled=False):  # a scale of 100 would blow bf16's rounding up
-            scores = self.towers.scale * pictures @ self.classes.to(device).T + self.towers.bias
+            scores = self.family.scale * pictures @ self.classes.to(device).T + self.family.bias
             if self.neutral is None:
                 none = scores.new_zeros(len(scores), 1)
             else:
-                none = self.towers.scale * pictures @ self.neutral.to(device).T + self.towers.bias
+                none = self.family.scale * pictures @ self.neutral.to(device).T + self.family.bias
         return torch.cat((scores, none), dim=1)
 
     def loss(self, net: TrainableParts, batch: Batch, how: LossSettings = PLAIN) -> Tensor:

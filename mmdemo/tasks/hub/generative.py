@@ -5,11 +5,11 @@ Legend: ``B`` rows of a batch, ``T`` tokens of what is to be said, ``V`` vocabul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmdemo.core.config import Calibration
-from mmdemo.core.types import AskRequest, AskResult, CaptionRequest, CaptionResult, Picture, Request, Result
+from mmdemo.core.types import AskRequest, AskResult, CaptionRequest, CaptionResult, Picture, Result
 from mmdemo.core.words import normalize_answer
 from mmdemo.media.image import load_picture
 from mmdemo.tasks.base import PLAIN, Batch, LossSettings, fit_threshold
-from mmdemo.tasks.hub.base import FEWEST, HubTask, TrainableParts
+from mmdemo.tasks.hub.base import FEWEST, HubTask, Look, TrainableFamily, TrainableParts
 
 SILENT = -100
 """A target that says nothing: padding, and all that the network does not say itself."""
@@ -36,8 +36,8 @@ HEARD = 200
 AT_ONCE = 16
 """Pictures that are decoded at once: a decoded one has up to 8 MB."""
 
-Answer = Callable[[Sequence[Request]], Sequence[Result]]
-"""The served model, over the network that is being tuned."""
+MOST_TOKENS = 256
+"""Of one answer or caption; what is longer is cut off in training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,13 +80,18 @@ def load_pictures(files: Sequence[Path]) -> list[Picture]:
 
 
 class SFTFormatter(Protocol):
-    """How a kind of network is taught what to say."""
+    """How a family's training rows are formatted: prompt, target, and where the next token is said."""
 
     heads: tuple[str, ...]
     """Beginnings of the names of what sits on top of its encoders."""
 
     only: tuple[str, ...]
     """Beginnings of the names of what may be trained; () is everything."""
+
+    @property
+    def look(self) -> Look | None:
+        """What of pictures is kept in the cache, as ``pixels`` of the rows; None where each is decoded anew."""
+        ...
 
     def inputs(self, rows: Sequence[GenerativeRow], texts: Sequence[str]) -> Batch:
         """What the network reads, and ``target`` (B, T): :data:`SILENT` where nothing is said."""
@@ -97,24 +102,39 @@ class SFTFormatter(Protocol):
         ...
 
 
-class GenerativeTask(HubTask):
-    """Cross-entropy of the next token; validation also listens to what the served model would say.
+@runtime_checkable
+class GenerativeFamily(TrainableFamily, Protocol):
+    """A family that says its answers token by token."""
+
+    def formatter(self, tune: str) -> SFTFormatter:
+        """How its rows are formatted.
+
+        Args:
+            tune: The kind of ``train.tune``: "head", "last", "all" or "lora".
+
+        Raises:
+            MmdemoError: The network cannot be tuned like that.
+        """
+        ...
+
+
+class GenerativeTask(HubTask[GenerativeRow]):
+    """Cross-entropy of the next token; validation also measures the answers of the served model.
 
     Args:
-        name: "ask" or "caption".
-        answer: See :data:`Answer`.
+        family: Opened for "ask" or "caption".
     """
 
-    def __init__(self, name: str, net: nn.Module, speaker: SFTFormatter, answer: Answer) -> None:
-        super().__init__(name, net, heads=speaker.heads, only=speaker.only)
-        self.speaker, self.answer = speaker, answer
-        self.metric = "accuracy" if name == "ask" else "minus_loss"
+    def __init__(self, family: GenerativeFamily, formatter: SFTFormatter) -> None:
+        super().__init__(family.card.task, family.net, heads=formatter.heads, only=formatter.only)
+        self.formatter, self.answer = formatter, family.predict
+        self.metric = "accuracy" if self.name == "ask" else "minus_loss"
 
     def collate(self, rows: Sequence[GenerativeRow]) -> Batch:
-        return self.speaker.inputs(rows, target_texts(rows))
+        return self.formatter.inputs(rows, target_texts(rows))
 
     def loss(self, net: TrainableParts, batch: Batch, how: LossSettings = PLAIN) -> Tensor:
-        logits = self.speaker.logits(net.net, batch).float()
+        logits = self.formatter.logits(net.net, batch).float()
         return F.cross_entropy(
             logits.flatten(0, 1), batch["target"].flatten(), ignore_index=SILENT, label_smoothing=how.smoothing
         )
@@ -124,7 +144,7 @@ class GenerativeTask(HubTask):
 
     def outputs(self, net: TrainableParts, batch: Batch) -> list[NDArray[np.float32]]:
         """Per row the summed loss over its tokens, and their number."""
-        logits, target = self.speaker.logits(net.net, batch).float(), batch["target"]
+        logits, target = self.formatter.logits(net.net, batch).float(), batch["target"]
         loss = F.cross_entropy(logits.transpose(1, 2), target, ignore_index=SILENT, reduction="none").sum(dim=1)
         return list(torch.stack((loss, (target != SILENT).sum(dim=1)), dim=1).cpu().float().numpy())
 
@@ -175,7 +195,7 @@ class GenerativeTask(HubTask):
         return found
 
 
-def request(task: str, picture: Picture, row: GenerativeRow) -> Request:
+def request(task: str, picture: Picture, row: GenerativeRow) -> AskRequest | CaptionRequest:
     """What a person would ask of a served model."""
     if task == "ask":
         return AskRequest(picture=picture, question=row.question)

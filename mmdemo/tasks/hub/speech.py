@@ -5,9 +5,9 @@ Legend: ``B`` clips, ``S`` samples, ``K`` labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,13 +18,10 @@ from torch.nn import functional as F
 from mmdemo.core.config import Calibration
 from mmdemo.nets.speech_augment import SpeechAugment, change_speed
 from mmdemo.tasks.base import PLAIN, Batch, LossSettings, fit_temperature, fit_threshold
-from mmdemo.tasks.hub.base import FEWEST, HubTask, TrainableParts
+from mmdemo.tasks.hub.base import FEWEST, HubTask, TrainableFamily, TrainableParts
 from mmdemo.tasks.sentiment import LEAST_SURE, LONGEST, generator, middle
 
 HEADS = ("classifier", "projector", "layer_weights")
-
-Read = Callable[[Sequence[NDArray[np.float32]]], Mapping[str, Tensor]]
-"""Prepared clips (S,) at 16 kHz → what the network takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,29 +39,43 @@ class SpeechRow:
     learning: bool
 
 
-class SpeechClassifierTask(HubTask):
+@runtime_checkable
+class SpeechFamily(TrainableFamily, Protocol):
+    """A family of speech classifiers."""
+
+    def at_its_rate(self, clip: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A clip (S,) at 16 kHz at the rate that the network hears at."""
+        ...
+
+    def inputs(self, clips: Sequence[NDArray[np.float32]]) -> Mapping[str, Tensor]:
+        """What the network takes of clips (S,) at its rate."""
+        ...
+
+    def mixes(self) -> bool:
+        """Whether clips of different lengths in one batch leave each other's answers as they are."""
+        ...
+
+
+class SpeechClassifierTask(HubTask[SpeechRow]):
     """A published classifier, one output unit for each label.
 
     Args:
-        read: The network's own feature extractor.
-        apart: Whether clips of different lengths would leave traces in each other's answers, so that each is heard
-            alone.
         fixed: Names of the tensors that are never trained.
     """
 
     metric = "ua"
 
-    def __init__(self, net: nn.Module, read: Read, *, apart: bool, fixed: Sequence[str] = ()) -> None:
-        super().__init__("sentiment", net, heads=HEADS, fixed=fixed)
-        self.read, self.apart = read, apart
+    def __init__(self, family: SpeechFamily, *, fixed: Sequence[str] = ()) -> None:
+        super().__init__("sentiment", family.net, heads=HEADS, fixed=fixed)
+        self.family, self.apart = family, not family.mixes()
 
     def collate(self, rows: Sequence[SpeechRow]) -> Batch:
         """What the network takes, where clips are heard apart with the clip's number before each name; ``label``."""
-        clips = [self._clip(row).numpy() for row in rows]
+        clips = [self.family.at_its_rate(self._clip(row).numpy()) for row in rows]
         label = torch.tensor([row.label for row in rows])
         if not self.apart:
-            return {**self.read(clips), "label": label}
-        found = {f"{i}.{name}": t for i, clip in enumerate(clips) for name, t in self.read([clip]).items()}
+            return {**self.family.inputs(clips), "label": label}
+        found = {f"{i}.{name}": t for i, clip in enumerate(clips) for name, t in self.family.inputs([clip]).items()}
         return {**found, "label": label}
 
     def _clip(self, row: SpeechRow) -> Tensor:
@@ -75,7 +86,7 @@ class SpeechClassifierTask(HubTask):
         start = int(torch.randint(len(samples) - LONGEST, ())) if len(samples) > LONGEST else 0
         return samples[start : start + LONGEST]
 
-    def _logits(self, net: Any, batch: Batch) -> Tensor:
+    def _logits(self, net: nn.Module, batch: Batch) -> Tensor:
         """(B, K)."""
         inputs = {name: tensor for name, tensor in batch.items() if name != "label"}
         if not self.apart:

@@ -5,10 +5,10 @@ Legend: ``B`` questions, ``K`` answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from mmdemo.core.config import Calibration
 from mmdemo.core.types import AskRequest
 from mmdemo.tasks.base import PLAIN, Batch, LossSettings, fit_confidence, fit_threshold
-from mmdemo.tasks.hub.base import FEWEST, HubTask, TrainableParts
+from mmdemo.tasks.hub.base import FEWEST, HubTask, TrainableFamily, TrainableParts
 from mmdemo.tasks.hub.generative import load_pictures
 
 HEADS = ("classifier",)
@@ -38,25 +38,33 @@ class ViltRow:
     right: Mapping[int, float]
 
 
-class ViltTask(HubTask):
+@runtime_checkable
+class AnswerListFamily(TrainableFamily, Protocol):
+    """A family with an output unit for each of its answers; its ``data_options`` are "least" and "most"."""
+
+    def question_inputs(self, requests: Sequence[AskRequest]) -> Mapping[str, Tensor]:
+        """What the network reads of questions, on the CPU."""
+        ...
+
+
+class ViltTask(HubTask[ViltRow]):
     """Binary cross-entropy over all answers, as in the network's own training.
 
     Args:
-        read: What the processor makes of questions.
         answers: K.
     """
 
     metric = "accuracy"
 
-    def __init__(self, net: nn.Module, read: Callable[[Sequence[AskRequest]], Mapping[str, Tensor]], *, answers: int):
-        super().__init__("ask", net, heads=HEADS)
-        self.read, self.answers = read, answers
+    def __init__(self, family: AnswerListFamily, *, answers: int) -> None:
+        super().__init__("ask", family.net, heads=HEADS)
+        self.family, self.answers = family, answers
 
     def collate(self, rows: Sequence[ViltRow]) -> Batch:
         """The processor's output, and ``target`` (B, K) in [0, 1]."""
         pictures = load_pictures([row.file for row in rows])
         asked = [AskRequest(picture=p, question=row.question) for p, row in zip(pictures, rows, strict=True)]
-        return {**self.read(asked), "target": self._target(rows)}
+        return {**self.family.question_inputs(asked), "target": self._target(rows)}
 
     def _target(self, rows: Sequence[ViltRow]) -> Tensor:
         target = torch.zeros(len(rows), self.answers)
@@ -65,7 +73,7 @@ class ViltTask(HubTask):
                 target[i, answer] = share
         return target
 
-    def _logits(self, net: Any, batch: Batch) -> Tensor:
+    def _logits(self, net: nn.Module, batch: Batch) -> Tensor:
         found: Tensor = net(**{name: tensor for name, tensor in batch.items() if name != "target"}).logits
         return found.float()
 

@@ -16,6 +16,7 @@ from mmdemo.data.features import Store
 from mmdemo.data.hub_pixels import pixels
 from mmdemo.models.families.adapter import AdapterBase
 from mmdemo.models.families.detect import Layout
+from mmdemo.models.families.zero_shot import ZeroShotModel
 from tests.small_bases import draw
 
 COUNT = 18  # more than are looked at together
@@ -37,7 +38,7 @@ def look(pictures: Sequence[Picture]) -> Mapping[str, Tensor]:
 
 
 def base(folder: Path) -> AdapterBase:
-    layout = Layout(library="transformers", architecture="Siglip2Model", family="zero_shot")
+    layout = Layout(architecture="Siglip2Model", model_class=ZeroShotModel)
     return AdapterBase(id="tiny", revision="", folder=folder, layout=layout, hash="")
 
 

@@ -14,8 +14,8 @@ import pytest
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import ROOT
-from mmdemo.data.prepare.hub import can_learn
-from mmdemo.models.families.detect import FAMILIES, read_layout
+from mmdemo.models.families.classes import FAMILIES
+from mmdemo.models.families.detect import read_layout
 from mmdemo.models.families.factory import register_installed
 from mmdemo.models.hub import installed
 from mmdemo.serving.engine import Engine
@@ -65,7 +65,7 @@ def offered(task: str) -> list[str]:
 
 
 def test_they_are_offered_for_what_they_can_be_taught(models: Path) -> None:
-    assert all(can_learn(family) for family in FAMILIES), "one that could not is not offered, and the docs say why"
+    assert all(family.trainable for family in FAMILIES), "one that could not is not offered, and the docs say why"
     assert offered("classify") == ["tiny-clip"]
     assert offered("ask") == ["tiny-blip", "tiny-qwen", "tiny-vilt"]
     assert offered("caption") == ["tiny-qwen"]

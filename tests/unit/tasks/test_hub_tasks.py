@@ -17,14 +17,12 @@ from transformers import GitConfig, GitForCausalLM
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import AskRequest, Card
 from mmdemo.media.image import load_picture
-from mmdemo.models.families.base import RuntimeConfig, as_image
+from mmdemo.models.families.base import RuntimeConfig
 from mmdemo.models.families.classes import class_of
-from mmdemo.models.families.detect import FAMILIES
 from mmdemo.tasks.base import HEAD
 from mmdemo.tasks.hub.base import HubTask, TrainableParts
 from mmdemo.tasks.hub.contrastive import ClassesTask, ContrastiveRow, sigmoid_loss
 from mmdemo.tasks.hub.generative import SILENT, GenerativeRow, GenerativeTask, targets
-from mmdemo.tasks.hub.sft_formatters import BlipFormatter, ChatFormatter, CocaFormatter, FlorenceFormatter
 from mmdemo.tasks.hub.speech import SpeechClassifierTask, SpeechRow
 from mmdemo.tasks.tune import Tune, freeze
 from mmdemo.train.lora import add_lora
@@ -125,7 +123,7 @@ def test_last_blocks_never_come_with_the_matrix_over_all_words(tmp_path: Path, k
         bare: nn.Module = GitForCausalLM(GitConfig(**settings, vision_config={**LAYERS, "image_size": 16}))
     else:
         family, make = MAKE[kind]
-        bare = opened(family, FAMILIES[family][0], make(tmp_path / kind)).net
+        bare = opened(family, class_of(family).tasks[0], make(tmp_path / kind)).net
     task, net = Bare("x", bare, heads=()), TrainableParts(bare)
     task.open_up(net)
     freeze(task, net, Tune(kind="last", blocks=1))
@@ -179,7 +177,7 @@ def test_the_state_is_what_is_trained_and_batch_norms_rest() -> None:
 
 def test_layers_that_are_never_called_get_no_matrices(folders: Path) -> None:
     model = opened("audio", "sentiment", folders / "wavlm")
-    task, net = heard(model), TrainableParts(model.net)
+    task, net = SpeechClassifierTask(model), TrainableParts(model.net)
     task.open_up(net)
     task.watch(net, task.collate(clips(0.5, 0.6)))
     add_lora(task, net, rank=2, alpha=2)
@@ -211,7 +209,7 @@ def test_the_sigmoid_loss_is_that_of_open_clip() -> None:
 class Towers:
     """Pictures that are vectors already."""
 
-    scale, bias, sigmoid = 10.0, 0.0, False
+    net, scale, bias, sigmoid = named("visual.proj"), 10.0, 0.0, False
 
     def picture_features(self, inputs: Any) -> torch.Tensor:
         return inputs["x"]
@@ -223,7 +221,7 @@ def test_none_of_these_is_fitted_to_what_is_shown() -> None:
     random = np.random.default_rng(0)
     classes = torch.eye(4)[:3]
     rows, outputs = [], []
-    task = ClassesTask(named("visual.proj"), Towers(), classes=classes, neutral=torch.eye(4)[3:])  # type: ignore[arg-type]
+    task = ClassesTask(Towers(), classes=classes, neutral=torch.eye(4)[3:])  # type: ignore[arg-type]
     for i in range(60):
         vector = np.eye(4)[i % 3] + random.normal(0, 0.2, 4)
         rows.append(ContrastiveRow(pixels={"x": vector.astype(np.float32)}, texts=("",), own=i % 3))
@@ -259,7 +257,7 @@ def asked(folders: Path, model: Any) -> list[GenerativeRow]:
 def test_blip_is_taught_as_its_library_does_but_from_its_own_first_token(folders: Path) -> None:
     model = opened("blip_ask", "ask", folders / "blip")
     rows, net = asked(folders, model), TrainableParts(model.net)
-    task = GenerativeTask("ask", model.net, BlipFormatter(model.net, model.processor, head=True), model.predict)
+    task = GenerativeTask(model, model.formatter("all"))
     words = model.processor.tokenizer
     model.net.text_decoder.label_smoothing = 0.0
     for row in rows:
@@ -284,10 +282,7 @@ def test_coca_is_taught_as_its_library_does(tmp_path: Path, folders: Path) -> No
     plain = captioned(folders)
     pixels = model.processor([load_picture(row.file) for row in plain])["image"]
     rows = [replace(row, pixels={"image": one.numpy()}) for row, one in zip(plain, pixels, strict=True)]
-    task, net = (
-        GenerativeTask("caption", model.net, CocaFormatter(model.net, model.words), model.predict),
-        TrainableParts(model.net),
-    )
+    task, net = GenerativeTask(model, model.formatter("all")), TrainableParts(model.net)
     texts = model.words([next(iter(row.answers)) for row in rows])  # (B, T), 0 behind the end
     found = model.net(pixels, texts)
     theirs = CoCaLoss(caption_loss_weight=1, clip_loss_weight=0)(**{n: found[n] for n in COCA_LOSS})[1]
@@ -296,8 +291,7 @@ def test_coca_is_taught_as_its_library_does(tmp_path: Path, folders: Path) -> No
 
 def test_florence_is_taught_as_its_library_does(tmp_path: Path, folders: Path) -> None:
     model = opened("florence", "caption", make_florence(tmp_path / "florence"))
-    speaker = FlorenceFormatter(model.net, model.processor, prompt="<CAPTION>", image=as_image)
-    task, net = GenerativeTask("caption", model.net, speaker, model.predict), TrainableParts(model.net)
+    task, net = GenerativeTask(model, model.formatter("all")), TrainableParts(model.net)
     rows, words = captioned(folders), model.processor.tokenizer
     for row in rows:
         # a tokenizer of BART's puts its marks around a text, which the tiny one's does not
@@ -310,22 +304,10 @@ def test_florence_is_taught_as_its_library_does(tmp_path: Path, folders: Path) -
     np.testing.assert_allclose(np.stack(together), np.stack(alone), rtol=1e-5)  # padding says nothing
 
 
-def chatting(model: Any) -> ChatFormatter:
-    return ChatFormatter(
-        "ask",
-        model.net,
-        model.processor,
-        ends=sorted(model.ends),
-        talk=model.talk,
-        plain=model.without_marks,
-        between=False,
-    )
-
-
 @pytest.mark.parametrize(("kind", "mark"), [("qwen", "<|image_pad|>"), ("llava", "<image>"), ("qwen", "<|im_end|>")])
 def test_marks_in_answers_are_not_learned(folders: Path, kind: str, mark: str) -> None:
     model = opened("chat", "ask", folders / kind)
-    task = GenerativeTask("ask", model.net, chatting(model), model.predict)
+    task = GenerativeTask(model, model.formatter("all"))
     (row, *_), net = asked(folders, model), TrainableParts(model.net)
     marked = task.collate([replace(row, answers={f"a {mark} big{mark} dog": 1.0})])
     plain = task.collate([row])
@@ -338,8 +320,8 @@ def test_a_chat_model_learns_its_answer_alone_behind_the_prompt_that_is_served(f
     model = opened("chat", "ask", folders / kind)
     rows, net = asked(folders, model), TrainableParts(model.net)
     ends = sorted(model.ends)
-    speaker = chatting(model)
-    task = GenerativeTask("ask", model.net, speaker, model.predict)
+    formatter = model.formatter("all")
+    task = GenerativeTask(model, formatter)
     batch = task.collate(rows)
     words = model.processor.tokenizer
     heard: list[str] = []
@@ -368,7 +350,7 @@ def test_a_chat_model_learns_its_answer_alone_behind_the_prompt_that_is_served(f
 
     whole = model.net(**{n: t for n, t in batch.items() if n != "target"}).logits
     count = batch["target"].shape[1]
-    torch.testing.assert_close(speaker.logits(model.net, batch), whole[:, -count - 1 : -1], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(formatter.logits(model.net, batch), whole[:, -count - 1 : -1], atol=1e-5, rtol=1e-5)
     alone = [task.outputs(net, task.collate([row]))[0] for row in rows]
     np.testing.assert_allclose(np.stack(task.outputs(net, batch)), np.stack(alone), rtol=1e-4)
 
@@ -383,14 +365,10 @@ def clips(*seconds: float) -> list[SpeechRow]:
     ]
 
 
-def heard(model: Any) -> SpeechClassifierTask:
-    return SpeechClassifierTask(model.net, lambda some: model.inputs(list(some)), apart=not model.mixes())
-
-
 @pytest.mark.parametrize("kind", ["wavlm", "wav2vec2"])
 def test_clips_of_a_batch_are_heard_as_each_alone_is_served(folders: Path, kind: str) -> None:
     model = opened("audio", "sentiment", folders / kind)
-    task, net = heard(model), TrainableParts(model.net).eval()
+    task, net = SpeechClassifierTask(model), TrainableParts(model.net).eval()
     rows = clips(0.5, 0.9, 0.7)
     together = torch.from_numpy(np.stack(task.outputs(net, task.collate(rows)))).softmax(dim=1).numpy()
     np.testing.assert_allclose(together, model.probabilities([row.samples for row in rows]), atol=1e-5)

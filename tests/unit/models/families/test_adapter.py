@@ -21,7 +21,6 @@ from mmdemo.models import checkpoint, interpolation, load, probe
 from mmdemo.models.families import adapter
 from mmdemo.models.families.base import HubModel, RuntimeConfig
 from mmdemo.models.families.classes import class_of
-from mmdemo.models.families.label_head import fit_labels
 from mmdemo.tasks.hub.base import LORA_A, LORA_B
 from tests.tiny_models.audio import make_speech
 from tests.tiny_models.vilt import ANSWERS, make_vilt
@@ -131,15 +130,15 @@ def test_new_answers_are_rows_behind_those_that_were_known(vilt: Path) -> None:
     model = opened("vilt", "ask", vilt)
     layer: Any = model.net.classifier[3]
     before = layer.weight.detach().clone()
-    fit_labels(model, ANSWERS)
+    model.fit_labels(ANSWERS)
     assert model.net.classifier[3] is layer
-    fit_labels(model, (*ANSWERS, "seven"))
+    model.fit_labels((*ANSWERS, "seven"))
     after: Any = model.net.classifier[3]
     assert torch.equal(after.weight[:9], before)
     assert after.weight.shape[0] == 10
     assert model.net.config.id2label[9] == "seven"
     again = opened("vilt", "ask", vilt)
-    fit_labels(again, (*ANSWERS, "seven"))
+    again.fit_labels((*ANSWERS, "seven"))
     assert torch.equal(again.net.classifier[3].weight, after.weight)  # the same wherever it is read
 
 
@@ -148,7 +147,7 @@ def test_units_of_one_emotion_become_one(tmp_path: Path) -> None:
     model = opened("audio", "sentiment", folder)
     assert model.config.labels == ("happy", "neutral")
     before = model.net.classifier.weight.detach().clone()
-    fit_labels(model, ("happy", "neutral", "bored"))
+    model.fit_labels(("happy", "neutral", "bored"))
     after = model.net.classifier.weight
     torch.testing.assert_close(after[0], before[:2].mean(dim=0))
     assert torch.equal(after[1], before[2])
