@@ -18,13 +18,13 @@ from mmdemo.core.writing import json_text
 from mmdemo.data.features import Store, chunks, file_hashes, written
 from mmdemo.data.pictures import Say
 from mmdemo.models.families.adapter import AdapterBase
-from mmdemo.tasks.hub.base import Look
+from mmdemo.tasks.hub.base import Look, Pixels
 from mmdemo.tasks.hub.generative import AT_ONCE, load_pictures
 
 NAMES = "tensors"
 """File of a store: the names of the tensors that make up a row."""
 
-Rows = Mapping[Path, Mapping[str, NDArray[Any]]]
+Rows = Mapping[Path, Pixels]
 """Picture → its row of each tensor."""
 
 

@@ -105,7 +105,7 @@ class HubModel(ReadyModel):
         self,
         card: Card,
         net: nn.Module,
-        processor: Any,
+        processor: object,
         *,
         how: RuntimeConfig,
         calibration: Calibration | None = None,

@@ -18,7 +18,7 @@ from mmdemo.models.caption import LEAST_BEAMS
 from mmdemo.models.families.base import Processor, RuntimeConfig, as_image
 from mmdemo.models.families.detect import HubConfig
 from mmdemo.models.families.generation import GeneratedSequence, GenerationParams, TokenStreamer, generate
-from mmdemo.models.families.generative import GenerativeModel, budget
+from mmdemo.models.families.generative import Asked, GenerativeModel, budget
 from mmdemo.models.families.pretrained import quantize_net, read_net, read_processor
 from mmdemo.tasks.base import Batch
 from mmdemo.tasks.hub.base import LibraryNet
@@ -29,7 +29,7 @@ ANSWER_TOKENS = 10
 """As in the authors' own code; answers of VQA are a word or two."""
 
 
-class _BlipModel(GenerativeModel):
+class _BlipModel(GenerativeModel[Asked]):
     """A picture encoder, and a decoder that looks at its output."""
 
     trainable: ClassVar[bool] = True
@@ -44,7 +44,7 @@ class _BlipModel(GenerativeModel):
         return BlipFormatter(self.net, self.processor, head=tune != "lora")
 
 
-class BlipCaptionModel(_BlipModel):
+class BlipCaptionModel(_BlipModel[CaptionRequest]):
     """Describes by beams what stands behind no words at all: the captions of its training."""
 
     family: ClassVar[str] = "blip_caption"
@@ -77,7 +77,7 @@ class BlipCaptionModel(_BlipModel):
         )
 
 
-class BlipAskModel(_BlipModel):
+class BlipAskModel(_BlipModel[AskRequest]):
     """Answers in its own words; the runners-up are its other beams."""
 
     family: ClassVar[str] = "blip_ask"

@@ -42,7 +42,7 @@ WORDS = ("text_model", "language_model", "text_decoder")
 """Names of the part of a chat model that reads and says words."""
 
 
-class ChatModel(GenerativeModel):
+class ChatModel(GenerativeModel[AskRequest | CaptionRequest]):
     """Answers or describes, by ``card.task``; greedily, or by as many beams as captions are wanted."""
 
     family: ClassVar[str] = "chat"

@@ -32,7 +32,7 @@ CAPTION, DETAILED_CAPTION = "<CAPTION>", "<DETAILED_CAPTION>"
 """The network's own task words; the first is what it is tuned with."""
 
 
-class FlorenceModel(GenerativeModel):
+class FlorenceModel(GenerativeModel[CaptionRequest]):
     """Captions by the network's own task words, "<CAPTION>" and, where there is room, "<DETAILED_CAPTION>".
 
     Attributes:

@@ -9,7 +9,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Generic, TypeVar, cast
 
 import torch
 from torch import nn
@@ -53,7 +53,11 @@ def short_answer(text: str) -> str:
     return text[:-1].rstrip() if few and text.endswith(".") else text
 
 
-class GenerativeModel(HubModel):
+Asked = TypeVar("Asked", bound=AskRequest | CaptionRequest)
+"""What a family is asked: questions, captions, or either."""
+
+
+class GenerativeModel(HubModel, Generic[Asked]):
     """A model of Ask or Caption that generates; scores are geometric means of the tokens' probabilities."""
 
     streaming = True
@@ -76,20 +80,20 @@ class GenerativeModel(HubModel):
         self._turn = threading.Lock()
 
     @abstractmethod
-    def _manner(self, request: Any) -> GenerationParams: ...
+    def _manner(self, request: Asked) -> GenerationParams: ...
 
     @abstractmethod
     def _say(
-        self, requests: Sequence[Any], manner: GenerationParams, listener: TokenStreamer
+        self, requests: Sequence[Asked], manner: GenerationParams, listener: TokenStreamer
     ) -> list[list[GeneratedSequence]]:
         """For each request ``manner.beams`` sequences, best first."""
 
-    def _text(self, request: Any, said: GeneratedSequence) -> str:
+    def _text(self, request: Asked, said: GeneratedSequence) -> str:
         """What was said, in letters."""
         text: str = self.processor.decode(list(said.tokens), skip_special_tokens=True)
         return text
 
-    def _answer(self, requests: Sequence[Any]) -> list[Result]:
+    def _answer(self, requests: Sequence[Asked]) -> list[Result]:
         found: dict[int, list[GeneratedSequence]] = {}
         for manner, places in self._together(requests).items():
             for start in range(0, len(places), BATCH):
@@ -103,7 +107,7 @@ class GenerativeModel(HubModel):
         """For each request the likeliest beginnings of an answer, as numbers of tokens → probability."""
         found: list[dict[str, float]] = []
         with torch.inference_mode(), self._turn:
-            for request in requests:  # one by one, so that no padding plays a part
+            for request in cast("Sequence[Asked]", requests):  # one by one, so that no padding plays a part
                 self._in_use()
                 # some architectures begin with a token that says nothing, and are made to end with the last there is
                 least = self._manner(request).least
@@ -113,25 +117,26 @@ class GenerativeModel(HubModel):
                 found.append({" ".join(map(str, one.tokens)): math.exp(sum(one.chances)) for one in said})
         return found
 
-    def _together(self, requests: Sequence[Any]) -> dict[GenerationParams, list[int]]:
+    def _together(self, requests: Sequence[Asked]) -> dict[GenerationParams, list[int]]:
         groups: dict[GenerationParams, list[int]] = {}
         for i, request in enumerate(requests):
             groups.setdefault(self._manner(request), []).append(i)
         return groups
 
-    def _result(self, request: Any, found: Sequence[GeneratedSequence], *, whole: bool) -> Result:
+    def _result(
+        self, request: AskRequest | CaptionRequest, found: Sequence[GeneratedSequence], *, whole: bool
+    ) -> AskResult | CaptionResult:
         """Different texts, the library's order kept; ``whole`` unless more is to come."""
-        asked = isinstance(request, AskRequest)
-        words = None if asked else request.max_words
+        words = None if isinstance(request, AskRequest) else request.max_words
         scored: dict[str, Scored] = {}
         for said in found:
-            text = shortened(self._text(request, said), words=words, cut=whole and not said.ended)
-            text = short_answer(text) if asked and whole else text
+            text = shortened(self._text(cast("Asked", request), said), words=words, cut=whole and not said.ended)
+            text = short_answer(text) if words is None and whole else text
             if text:
                 scored.setdefault(text, Scored(label=text, score=said.score(self.special)))
         best, *others = scored.values() if scored else (Scored(label="", score=0.0),)
         sure = best.score >= self.config.calibration.threshold
-        if asked:
+        if isinstance(request, AskRequest):
             return AskResult(
                 file=request.picture.name,
                 question=request.question,
@@ -161,12 +166,14 @@ class GenerativeModel(HubModel):
         after the step that it is at when the reader leaves.
         """
         self._in_use()
-        of_type(request, AskRequest if self.card.task == "ask" else CaptionRequest)
+        asked: AskRequest | CaptionRequest = (
+            of_type(request, AskRequest) if self.card.task == "ask" else of_type(request, CaptionRequest)
+        )
         started = time.perf_counter()
         heard: queue.SimpleQueue[GeneratedSequence | list[GeneratedSequence] | BaseException] = queue.SimpleQueue()
         listener = TokenStreamer(report=heard.put)
         thread = threading.Thread(
-            target=self._speak, args=(request, listener, heard), name=f"stream:{self.card.id}", daemon=True
+            target=self._speak, args=(asked, listener, heard), name=f"stream:{self.card.id}", daemon=True
         )
         thread.start()
         shown: object = None
@@ -176,8 +183,8 @@ class GenerativeModel(HubModel):
                 if isinstance(item, BaseException):
                     raise item
                 whole = isinstance(item, list)
-                result = self._result(request, item if isinstance(item, list) else [item], whole=whole)
-                text = result.answer if isinstance(result, AskResult) else result.caption  # type: ignore[union-attr]
+                result = self._result(asked, item if isinstance(item, list) else [item], whole=whole)
+                text = result.answer if isinstance(result, AskResult) else result.caption
                 if whole or (text and text != shown):
                     yield self._sound(replace(result, seconds=time.perf_counter() - started))
                 if whole:
@@ -189,7 +196,7 @@ class GenerativeModel(HubModel):
 
     def _speak(
         self,
-        request: Any,
+        request: Asked,
         listener: TokenStreamer,
         heard: queue.SimpleQueue[GeneratedSequence | list[GeneratedSequence] | BaseException],
     ) -> None:

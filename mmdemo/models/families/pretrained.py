@@ -15,19 +15,21 @@ from mmdemo.tasks.hub.base import LibraryNet
 T = TypeVar("T")
 
 
-def pretrained(kind: Any, folder: Path) -> Any:
-    """A configuration or a processor out of a folder; nothing is fetched, and none of the folder's code is run.
+def pretrained(kind: Any, folder: Path, **options: object) -> Any:
+    """What a class of transformers reads out of a folder; nothing is fetched, and none of the folder's code is run.
 
     Args:
         kind: A class with ``from_pretrained``.
+        options: More keyword arguments of that.
 
     Raises:
         Exception: Of any kind, where files are missing or damaged.
     """
-    return kind.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    # trust_remote_code=None would ask at the terminal
+    return kind.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False, **options)
 
 
-def read_net(kind: Any, folder: Path, *, how: RuntimeConfig, name: str) -> LibraryNet:
+def read_net(kind: type, folder: Path, *, how: RuntimeConfig, name: str) -> LibraryNet:
     """A network with every tensor from the folder, in ``how.stored``, still on the CPU.
 
     Attention is computed by PyTorch's ``scaled_dot_product_attention`` where the architecture can (the library's own
@@ -41,20 +43,18 @@ def read_net(kind: Any, folder: Path, *, how: RuntimeConfig, name: str) -> Libra
         MmdemoError: A file is missing or damaged, or the tensors are not those of the configuration. Left out of this
             are those that the architecture declares to be tied, or of no use any more (buffers of old versions).
     """
-
-    def load() -> Any:
-        return kind.from_pretrained(
-            str(folder),
-            local_files_only=True,
+    net: LibraryNet
+    net, info = _translated(
+        lambda: pretrained(
+            kind,
+            folder,
             use_safetensors=True,
-            trust_remote_code=False,  # None would ask at the terminal
             dtype=how.stored,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are told below, by name
-        )
-
-    net: LibraryNet
-    net, info = _translated(load, name)
+        ),
+        name,
+    )
     for tensor, theirs, ours in sorted(info["mismatched_keys"]):
         raise _refused(name, f"{tensor} has the shape {tuple(theirs)}, its config.json says {tuple(ours)}")
     for trouble, why in (("missing_keys", "its weights lack"), ("unexpected_keys", "its weights hold unknown")):

@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import soxr
@@ -91,16 +91,12 @@ class SpeechClassifierModel(LabelHeadModel):
         net = read_net(AutoModelForAudioClassification, folder, how=how, name=card.id)
         return cls(_described(card, names, labels), quantize_net(net, how), extractor, how=how, labels=labels)
 
-    @property
-    def _settings(self) -> Any:
-        return self.net.config
-
     # ------------------------------------------------------------ labels
 
     def units(self) -> tuple[int, ...]:
         """For each output unit the place of its label among ``config.labels``, (U,)."""
         places = {label: place for place, label in enumerate(self.config.labels)}
-        names = self._settings.id2label
+        names = self.net.config.id2label
         # a tuned model has somebody's own labels, which stand for themselves whatever we would call them
         given = (str(names[unit]) for unit in range(len(names)))
         return tuple(places[name] if name in places else places[to_canonical_label(name)] for name in given)
@@ -127,7 +123,7 @@ class SpeechClassifierModel(LabelHeadModel):
 
     def _masks(self) -> bool:
         """Whether the network can be told where a clip ends, so that it does not hear what pads it."""
-        settings = self._settings
+        settings = self.net.config
         return (
             settings.model_type in _MASKED
             and settings.feat_extract_norm == "layer"
@@ -136,7 +132,7 @@ class SpeechClassifierModel(LabelHeadModel):
 
     def mixes(self) -> bool:
         """Whether clips of different lengths can be heard at once and leave no trace in each other's answers."""
-        return self._settings.model_type in _FIXED or self._masks()
+        return self.net.config.model_type in _FIXED or self._masks()
 
     def _together(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Which clips are heard at once: such as leave no trace in each other's answers."""
@@ -153,7 +149,7 @@ class SpeechClassifierModel(LabelHeadModel):
 
     def inputs(self, clips: Sequence[Samples]) -> dict[str, Tensor]:
         """What the network takes of clips (S,) at its rate, on its device and in its numbers."""
-        kind, extra = self._settings.model_type, {}
+        kind, extra = self.net.config.model_type, {}
         if kind not in _FIXED and kind != _FEATURES:  # samples: where there is nothing to mask no mask is the same
             extra = {"padding": self._masks(), "return_attention_mask": self._masks()}
         made = self.processor(list(clips), sampling_rate=self.processor.sampling_rate, return_tensors="pt", **extra)
@@ -217,7 +213,7 @@ class SpeechClassifierModel(LabelHeadModel):
             alone = classifier(projector(states)) - classifier(projector(torch.zeros_like(states[:1])))  # (T, U)
             added = alone.double().cpu() / len(states)
         seconds = len(heard) / self.processor.sampling_rate
-        if self._settings.model_type != "whisper":
+        if self.net.config.model_type != "whisper":
             return added, seconds / len(added)
         return added[: math.ceil(seconds / _WHISPER_STATE)], _WHISPER_STATE  # behind it is silence
 

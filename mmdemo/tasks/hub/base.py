@@ -47,6 +47,8 @@ _BELOW = (
 
 _NORMALISED = (nn.modules.batchnorm._BatchNorm,)
 
+Pixels = Mapping[str, NDArray[Any]]
+"""A picture's row of each of the processor's tensors, by name."""
 
 Look = Callable[[Sequence[Picture]], Mapping[str, Tensor]]
 """Pictures → the processor's tensors, their first dimension that of the pictures."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from mmdemo.core.config import Calibration
 from mmdemo.nets.losses import clip_loss
 from mmdemo.tasks.base import PLAIN, Batch, LossSettings, fit_threshold
-from mmdemo.tasks.hub.base import FEWEST, HubTask, Look, TrainableFamily, TrainableParts
+from mmdemo.tasks.hub.base import FEWEST, HubTask, Look, Pixels, TrainableFamily, TrainableParts
 
 HEADS = (
     *("visual.proj", "visual.head", "visual_projection", "text_projection", "text.text_projection"),
@@ -82,13 +82,13 @@ class ContrastiveRow:
         own: Number of its class where all rows have one, else -1.
     """
 
-    pixels: Mapping[str, NDArray[Any]]
+    pixels: Pixels
     texts: tuple[str, ...]
     group: int = -1
     own: int = -1
 
 
-def stacked(rows: Sequence[Mapping[str, NDArray[Any]]]) -> Batch:
+def stacked(rows: Sequence[Pixels]) -> Batch:
     """The processor's outputs of several pictures as a batch, numbers in fp32."""
     found: Batch = {}
     for name in rows[0]:

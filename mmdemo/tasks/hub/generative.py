@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from mmdemo.core.types import AskRequest, AskResult, CaptionRequest, CaptionResu
 from mmdemo.core.words import normalize_answer
 from mmdemo.media.image import load_picture
 from mmdemo.tasks.base import PLAIN, Batch, LossSettings, fit_threshold
-from mmdemo.tasks.hub.base import FEWEST, HubTask, Look, TrainableFamily, TrainableParts
+from mmdemo.tasks.hub.base import FEWEST, HubTask, Look, Pixels, TrainableFamily, TrainableParts
 
 SILENT = -100
 """A target that says nothing: padding, and all that the network does not say itself."""
@@ -55,7 +55,7 @@ class GenerativeRow:
     answers: Mapping[str, float]
     right: Mapping[str, float] = field(default_factory=dict)
     learning: bool = False
-    pixels: Mapping[str, NDArray[Any]] | None = None
+    pixels: Pixels | None = None
 
 
 def target_texts(rows: Sequence[GenerativeRow]) -> list[str]:
