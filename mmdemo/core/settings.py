@@ -41,7 +41,7 @@ def datasets_root() -> Path:
 
 
 def precision() -> str:
-    """What public models compute in: ``MMDEMO_PRECISION`` (fp32, bf16, int8, int4), default what suits the machine."""
+    """What hub models compute in: ``MMDEMO_PRECISION`` (fp32, bf16, int8, int4), default what suits the machine."""
     return os.environ.get("MMDEMO_PRECISION", "")
 
 

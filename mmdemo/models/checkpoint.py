@@ -7,7 +7,7 @@ tokenizer.json       where the task reads text
 probe.json           a few made inputs and what they gave (see models/probe.py)
 metrics.json         figures with n and interval
 README.md            the card
-base.json            of a tuned public model: where its base lies on this machine, if no hub knows it
+base.json            of a tuned hub model: where its base lies on this machine, if no hub knows it
 """
 
 from __future__ import annotations

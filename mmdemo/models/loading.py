@@ -65,7 +65,7 @@ def load(task: str, model: str | None = None, *, device: str = "auto", allow_dow
     Args:
         task: "ask", "classify", "caption" or "sentiment".
         model: A name under checkpoints/, a folder, a zip or a hub id; None is the shipped one. What lies there may be a
-            checkpoint of ours or a public model of a kind that models.families.detect knows.
+            checkpoint of ours or a hub model of a family in models.families.classes.
         device: "auto", "cpu", "cuda" or "mps".
         allow_download: Whether a hub id that is not on disk may be fetched.
 
@@ -75,11 +75,11 @@ def load(task: str, model: str | None = None, *, device: str = "auto", allow_dow
     if task not in SERVED:
         raise MmdemoError(f"There is no task {task!r}", f"known are {', '.join(SERVED)}")
     place = None if model is None else fetch.fetch(model, allow_download=allow_download)
-    public = hub_folder(model, place)
-    if model is not None and public is not None:
+    hub = hub_folder(model, place)
+    if model is not None and hub is not None:
         from mmdemo.models.families.factory import open_hub_model  # pulls in libraries that our own models do not need
 
-        return open_hub_model(task, public, name=model, device=pick_device(device))
+        return open_hub_model(task, hub, name=model, device=pick_device(device))
     folder = registry.find(task, str(place) if place else model)
     if checkpoint.read_config(folder).weights is None:
         log.info("%s has no checksum: written by an older version", folder.name)

@@ -89,7 +89,7 @@ def survey(task: str | None = None) -> tuple[tuple[Card, ...], tuple[Damaged, ..
 
 
 def _folders() -> list[Path]:
-    """What may be a checkpoint: a run that has not come to a model yet, and a public model, are none."""
+    """What may be a checkpoint: a run that has not come to a model yet, and a hub model, are none."""
     root = checkpoints_root()
     try:
         found = sorted(folder for folder in root.iterdir() if folder.is_dir())

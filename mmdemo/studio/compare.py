@@ -31,9 +31,9 @@ def folder_of(model: str) -> Path:
         MmdemoError: There is no such model.
     """
     fetched = fetch.fetch(model)
-    public = hub_folder(model, fetched)
-    if public is not None:
-        return public
+    hub = hub_folder(model, fetched)
+    if hub is not None:
+        return hub
     return registry.find_any(str(fetched) if fetched else model)
 
 

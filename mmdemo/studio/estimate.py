@@ -51,7 +51,7 @@ SHARE = {"cpu": 0.8, "cuda": 0.25, "mps": 0.25}
 """How much of that pace a network of a library's reaches; the last two are guesses on the safe side."""
 
 LOADING = 3e8
-"""Bytes of a public model's files in a second: they are read three times, for the run and for the finished model."""
+"""Bytes of a hub model's files in a second: they are read three times, for the run and for the finished model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +78,9 @@ def estimate(choice: Choice, preview: Preview) -> Estimate:
     Raises:
         MmdemoError: A setting is unknown or cannot be, or what it starts from cannot be tuned in the memory here.
     """
-    public = hub_starting_point(choice.task, choice.base)
-    if public is not None:
-        return _of_public(choice, preview, public)
+    hub = hub_starting_point(choice.task, choice.base)
+    if hub is not None:
+        return _of_hub(choice, preview, hub)
     config = settings_of(choice.task, choice.overrides, choice.base)
     rows = preview.parts["train"].examples if "train" in preview.parts else preview.examples
     files = sum(part.files for part in preview.parts.values())
@@ -88,7 +88,7 @@ def estimate(choice: Choice, preview: Preview) -> Estimate:
     views = 2 if config.data.get("mirror") else 1
     parts = _parts(choice.task, settings, rows=rows, files=files * views)
     fixed, work = parts
-    ratios = _ratios(run for run in _done(choice.task, str(settings["tune"])) if not _on_public(run))
+    ratios = _ratios(run for run in _done(choice.task, str(settings["tune"])) if not _on_hub(run))
     if ratios:
         return _estimate((fixed + work) * statistics.median(ratios), *EARLIER, _how_earlier(ratios))
     how = "from figures of a machine with two cores, scaled to this one"
@@ -112,7 +112,7 @@ def _how_earlier(ratios: Sequence[float]) -> str:
 # ---------------------------------------------------------------- what others made
 
 
-def _of_public(choice: Choice, preview: Preview, base: HubStartingPoint) -> Estimate:
+def _of_hub(choice: Choice, preview: Preview, base: HubStartingPoint) -> Estimate:
     train = settings_of(choice.task, choice.overrides, choice.base).train
     device, tune = pick_device(choice.device), Tune.parse(train.tune)
     there = {name: part.examples for name, part in preview.parts.items()}
@@ -142,7 +142,7 @@ def _operations(device: str) -> float:
     return SHARE.get(device, 0.25) * PRODUCTS / pace(device)
 
 
-def _on_public(run: Run) -> bool:
+def _on_hub(run: Run) -> bool:
     try:
         return is_adapter(read_config(run.folder))
     except MmdemoError:

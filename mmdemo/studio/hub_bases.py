@@ -1,4 +1,4 @@
-"""What others made and a training can start from: public models on this machine whose kind can be taught."""
+"""What others made and a training can start from: hub models on this machine whose family can be trained."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmdemo.models.hub import installed
 from mmdemo.models.hub.installed import InstalledModel
 from mmdemo.models.loading import pick_device
 from mmdemo.models.registry import default_model
-from mmdemo.studio.settings import Choice, public_place, settings_of
+from mmdemo.studio.settings import Choice, hub_place, settings_of
 from mmdemo.train.hub import weights_place
 from mmdemo.train.hub_cost import TuningCost, check_memory, cost_of
 from mmdemo.train.plan import base_here
@@ -80,7 +80,7 @@ def hub_starting_point(task: str, base: str) -> HubStartingPoint | None:
     Raises:
         MmdemoError: Its files are damaged, or what it was tuned from is not here.
     """
-    place = public_place(task, base)
+    place = hub_place(task, base)
     if place is None:
         return None
     found = weights_place(place, name=base)

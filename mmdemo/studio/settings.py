@@ -66,7 +66,7 @@ class Choice:
     allow_leaks: bool = False
 
 
-def public_place(task: str, base: str) -> Path | None:
+def hub_place(task: str, base: str) -> Path | None:
     """The folder of a base that others made, tuned before or not; None of any other, and of one that is not here."""
     place = None if not base or base == default_model(task) else base_here(base)
     return place if is_hub_base(place) else None
@@ -75,7 +75,7 @@ def public_place(task: str, base: str) -> Path | None:
 def settings_of(task: str, overrides: Mapping[str, Value] | None = None, base: str = "") -> RunConfig:
     """The configuration that a run is given where nothing else is said, with overrides on top.
 
-    It is the task's own, or that for public models; one that was tuned before is tuned as it was then.
+    It is the task's own, or that for hub models; one that was tuned before is tuned as it was then.
 
     Args:
         base: What to start from, as in :class:`Choice`.
@@ -83,7 +83,7 @@ def settings_of(task: str, overrides: Mapping[str, Value] | None = None, base: s
     Raises:
         MmdemoError: A setting is unknown or cannot be, or makes no sense for that base.
     """
-    said, place = overrides or {}, public_place(task, base)
+    said, place = overrides or {}, hub_place(task, base)
     config = read_config(config_of(task, place), _written(said))
     if place is not None:
         config = as_before(config, place, set(said))
@@ -95,8 +95,8 @@ def suggest(task: str, preview: Preview, base: str = "") -> dict[str, Value]:
     """Settings that fit the size of the data, as overrides; empty where those of :func:`settings_of` are right."""
     rows, chosen_by = (preview.parts[part].examples if part in preview.parts else 0 for part in ("train", "validation"))
     own = settings_of(task, base=base).train
-    if rows and public_place(task, base) is not None:
-        return _suggest_public(task, own, rows, chosen_by)
+    if rows and hub_place(task, base) is not None:
+        return _suggest_hub(task, own, rows, chosen_by)
     found: dict[str, Value] = {}
     if not rows or not own.epochs:  # Sentiment's head is fitted exactly, however few clips there are
         return found
@@ -124,7 +124,7 @@ def suggest(task: str, preview: Preview, base: str = "") -> dict[str, Value]:
     return found
 
 
-def _suggest_public(task: str, own: TrainSettings, rows: int, chosen_by: int) -> dict[str, Value]:
+def _suggest_hub(task: str, own: TrainSettings, rows: int, chosen_by: int) -> dict[str, Value]:
     found: dict[str, Value] = {}
     steps = math.ceil(rows / own.batch_size)
     epochs = max(own.epochs, min(MOST_PUBLIC_EPOCHS, math.ceil(PUBLIC_STEPS / steps)))

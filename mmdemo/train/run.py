@@ -193,7 +193,7 @@ def prepare(plan: RunPlan, *, say: Say, record: Record | None = None) -> Ready:
         name=plan.base_name,
     )
     if bases.hub is not None:
-        _check_public(plan)
+        _check_hub(plan)
     steps = _steps(say)
     sources, held = make_dataset_splits(
         plan.task,
@@ -266,8 +266,8 @@ def _known_labels(plan: RunPlan, bases: Encoders) -> Sequence[str]:
     return bases.same.labels if bases.same is not None and TASKS[plan.task].label_rows else ()
 
 
-def _check_public(plan: RunPlan) -> None:
-    """Raises MmdemoError for what public models cannot be taught by."""
+def _check_hub(plan: RunPlan) -> None:
+    """Raises MmdemoError for what hub models cannot be taught by."""
     if plan.teacher is not None:
         raise MmdemoError("A public model cannot be taught by --teacher", "teachers speak to networks of ours alone")
     hub.check_rewards(plan.config)

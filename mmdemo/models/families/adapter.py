@@ -1,4 +1,4 @@
-"""A public model that somebody tuned: what has changed, as a checkpoint of ours that names its base and proves it.
+"""A hub model that somebody tuned: what has changed, as a checkpoint of ours that names its base and proves it.
 
 config.json          task, kind of model, labels, calibration; which base: id, revision, hash of its weights
 model.safetensors    LoRA's matrices, and the tensors that were trained whole (heads, last blocks): nothing of the base
@@ -38,7 +38,7 @@ TUNE, RANK, ALPHA = "tune", "lora_rank", "lora_alpha"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterBase:
-    """A public model that something is tuned from.
+    """A hub model that something is tuned from.
 
     Attributes:
         id: Hub id, or the name of a folder that no hub knows.
@@ -64,7 +64,7 @@ class AdapterBase:
 
 
 def is_adapter(config: CheckpointConfig) -> bool:
-    """Whether a checkpoint needs a public model to stand on."""
+    """Whether a checkpoint needs a hub model to stand on."""
     return FAMILY in config.net
 
 
@@ -95,7 +95,7 @@ def _digest(file: str, *state: int) -> str:
 
 
 def read_base(folder: Path, *, name: str) -> AdapterBase:
-    """Look at a public model that something is to be tuned from.
+    """Look at a hub model that something is to be tuned from.
 
     Args:
         name: As it was given: a hub id, or a path.
@@ -131,7 +131,7 @@ def open_adapter(
     """The base with everything that was learned folded into its weights.
 
     Args:
-        how: Where and in what numbers to compute; default as for any public model of that size on ``device``.
+        how: Where and in what numbers to compute; default as for any hub model of that size on ``device``.
 
     Raises:
         MmdemoError: The base is not there or is another one, or tensors do not fit it.

@@ -1,4 +1,4 @@
-"""What public models call the emotions, in our words: by name, never by place, for every corpus has its own order.
+"""What hub models call the emotions, in our words: by name, never by place, for every corpus has its own order.
 
 The names are those of the common corpora (RAVDESS, IEMOCAP, EmoDB, TESS, CREMA-D, SAVEE, MSP-Podcast, Dusha) and of
 models trained on them. A name that stands nowhere here stays as it is, and counts as neither negative nor positive.

@@ -1,4 +1,4 @@
-"""From a folder of a public model to a ready one: its kind, its card, what it computes in."""
+"""From a folder of a hub model to a ready one: its kind, its card, what it computes in."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def open_hub_model(task: str, folder: Path, *, name: str, device: str) -> HubMod
 
 
 def read_hub_card(folder: Path, task: str, layout: Layout, *, name: str) -> Card:
-    """What is known of a public model: from our list, else from what its makers wrote at the top of their README."""
+    """What is known of a hub model: from our list, else from what its makers wrote at the top of their README."""
     entry = find(name)
     readme = folder / "README.md"
     text = read_card_text(readme)

@@ -1,4 +1,4 @@
-"""A tuned public model as a whole one again: in its library's own layout, for whoever has that library alone."""
+"""A tuned hub model as a whole one again: in its library's own layout, for whoever has that library alone."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def merge(folder: Path, out: Path) -> Path:
         ``out``.
 
     Raises:
-        MmdemoError: The checkpoint stands on no public model, its base is not there, or ``out`` is in the way.
+        MmdemoError: The checkpoint stands on no hub model, its base is not there, or ``out`` is in the way.
     """
     config = checkpoint.read_config(folder)
     if not is_adapter(config):

@@ -1,4 +1,4 @@
-"""Bring public models here from a hub: what it would take, then the files themselves, resumed, checked and pinned."""
+"""Bring models here from a hub: what it would take, then the files themselves, resumed, checked and pinned."""
 
 from __future__ import annotations
 

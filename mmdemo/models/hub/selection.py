@@ -21,7 +21,7 @@ TEXTS = (".json", ".txt", ".model", ".jinja", ".tiktoken", ".spm", ".md")
 
 
 def choose(names: Sequence[str], *, name: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-    """Which files of a repository with a public model a loader needs, told from their names alone.
+    """Which files of a repository with a hub model a loader needs, told from their names alone.
 
     Args:
         name: What the model is called in errors.

@@ -172,9 +172,9 @@ def starting_points(engine: Engine, task: str, language: Language) -> list[tuple
 
 def is_public(task: str, base: str) -> bool:
     """Whether others made it, tuned since or not."""
-    from mmdemo.studio.settings import public_place
+    from mmdemo.studio.settings import hub_place
 
-    return public_place(task, base) is not None
+    return hub_place(task, base) is not None
 
 
 def base_note(task: str, base: str, language: Language) -> str:
