@@ -87,7 +87,7 @@ class CocaModel(HubModel):
 
     @classmethod
     def recognises(cls, config: HubConfig) -> bool:
-        return "multimodal_cfg" in config.open_clip
+        return config.open_clip is not None and "multimodal_cfg" in config.open_clip
 
     @classmethod
     def open(cls, folder: Path, card: Card, *, how: RuntimeConfig) -> Self:

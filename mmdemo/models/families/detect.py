@@ -24,12 +24,12 @@ class HubConfig:
     """What the configuration files of a hub model say of its kind.
 
     Attributes:
-        open_clip: ``model_cfg`` of open_clip_config.json; {} of a model of transformers.
+        open_clip: ``model_cfg`` of open_clip_config.json; None of a model of transformers.
         model_type: transformers' name of the architecture ("blip"), "" where there is none.
         architecture: The class by transformers' name ("BlipForQuestionAnswering"), "" where there is none.
     """
 
-    open_clip: Json
+    open_clip: Json | None = None
     model_type: str = ""
     architecture: str = ""
 
@@ -140,7 +140,6 @@ def _hub_config(open_clip: Json, transformers: Json, *, name: str) -> HubConfig:
         return HubConfig(open_clip=shape)
     listed = transformers.get("architectures")
     return HubConfig(
-        open_clip={},
         model_type=str(transformers.get("model_type", "")),
         architecture=str(listed[0]) if isinstance(listed, list) and listed else "",
     )

@@ -38,7 +38,7 @@ class OpenClipModel(ContrastiveModel):
 
     @classmethod
     def recognises(cls, config: HubConfig) -> bool:
-        return bool(config.open_clip) and "multimodal_cfg" not in config.open_clip  # which is CoCa
+        return config.open_clip is not None and "multimodal_cfg" not in config.open_clip  # which is CoCa
 
     @classmethod
     def open(cls, folder: Path, card: Card, *, how: RuntimeConfig) -> Self:

@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import soxr
@@ -233,7 +233,7 @@ class _Tap(nn.Module):
         return passed_on
 
 
-def _configured(folder: Path, name: str) -> tuple[Processor, Processor]:
+def _configured(folder: Path, name: str) -> tuple[Any, Processor]:
     """Its configuration and its feature extractor, before the weights are read.
 
     Raises:

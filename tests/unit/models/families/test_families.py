@@ -34,22 +34,23 @@ WORDS = ("<end>", "yes", "no", "dog")
     ("open_clip", "model_type", "architecture", "family"),
     [
         ({"text_cfg": {}}, "", "", "open_clip"),
+        ({}, "", "", "open_clip"),  # a damaged one, which says so when it is loaded
         ({"text_cfg": {}, "multimodal_cfg": {}}, "", "", "coca"),
-        ({}, "blip", "BlipForConditionalGeneration", "blip_caption"),
-        ({}, "blip", "BlipForQuestionAnswering", "blip_ask"),
-        ({}, "vilt", "ViltForQuestionAnswering", "vilt"),
-        ({}, "florence2", "Florence2ForConditionalGeneration", "florence"),
-        ({}, "siglip", "SiglipModel", "zero_shot"),
-        ({}, "clip", "", "zero_shot"),
-        ({}, "wav2vec2", "Wav2Vec2ForSequenceClassification", "audio"),
-        ({}, "llava", "LlavaForConditionalGeneration", "chat"),
+        (None, "blip", "BlipForConditionalGeneration", "blip_caption"),
+        (None, "blip", "BlipForQuestionAnswering", "blip_ask"),
+        (None, "vilt", "ViltForQuestionAnswering", "vilt"),
+        (None, "florence2", "Florence2ForConditionalGeneration", "florence"),
+        (None, "siglip", "SiglipModel", "zero_shot"),
+        (None, "clip", "", "zero_shot"),
+        (None, "wav2vec2", "Wav2Vec2ForSequenceClassification", "audio"),
+        (None, "llava", "LlavaForConditionalGeneration", "chat"),
     ],
 )
 def test_a_configuration_is_recognised(
-    open_clip: dict[str, object], model_type: str, architecture: str, family: str
+    open_clip: dict[str, object] | None, model_type: str, architecture: str, family: str
 ) -> None:
     config = {"model_type": model_type, "architectures": [architecture] if architecture else []}
-    found = infer_family({"model_cfg": open_clip} if open_clip else {}, config, name="x")
+    found = infer_family({"model_cfg": open_clip} if open_clip is not None else {}, config, name="x")
     assert found.family == family
     assert found.model_class is classes.class_of(family)
     assert found.architecture == (architecture or model_type or {"open_clip": "CLIP", "coca": "CoCa"}[family])
