@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mmdemo.train.record import RunObserver, TrainProgress
@@ -14,7 +15,32 @@ if TYPE_CHECKING:
 
 def watch() -> RunObserver:
     """A bar for terminals, lines for files and pipes."""
-    return _BarProgress() if sys.stderr.isatty() else _PlainProgress()
+    return _WhileWatched(_BarProgress() if sys.stderr.isatty() else _PlainProgress())
+
+
+class _WhileWatched(RunObserver):
+    """Shows what is told for as long as there is a terminal: the run's own log has all of it, and a closed terminal
+    must not keep the run from saving its state."""
+
+    def __init__(self, shown: _PlainProgress | _BarProgress) -> None:
+        self._shown: _PlainProgress | _BarProgress | None = shown
+
+    def log(self, text: str) -> None:
+        self._try(lambda shown: shown.log(text))
+
+    def step(self, progress: TrainProgress) -> None:
+        self._try(lambda shown: shown.step(progress))
+
+    def close(self) -> None:
+        self._try(lambda shown: shown.close())
+
+    def _try(self, show: Callable[[_PlainProgress | _BarProgress], None]) -> None:
+        if self._shown is None:
+            return
+        try:
+            show(self._shown)
+        except OSError:
+            self._shown = None
 
 
 class _PlainProgress(RunObserver):

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import unicodedata
 from typing import Any
 
 from mmdemo.core.errors import MmdemoError
 
 _FORMULA_STARTS = frozenset("=+-@\N{MINUS SIGN}")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _UNSEEN = frozenset({"Cc", "Cf", "Mn", "Me", "Zs", "Zl", "Zp"})
 """Categories of signs that a spreadsheet drops from the beginning of a cell, or may: blanks, controls, zero-width."""
 
 
 def json_text(value: object, *, indent: int | None = None) -> str:
-    """A value as JSON that every reader understands.
+    """A value as JSON that every reader understands and UTF-8 can encode.
+
+    File names that are no UTF-8 reach Python with lone surrogates; they are escaped and so come back as they were.
 
     Raises:
         MmdemoError: A number in it is NaN or infinite, for which JSON has no words.
     """
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
     except ValueError:
         raise MmdemoError("This cannot be written as JSON", "a number in it is NaN or infinite") from None
+    return _LONE_SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def with_nulls(value: Any) -> Any:

@@ -70,9 +70,17 @@ def fingerprint(examples: Iterable[Example]) -> str:
     sizes: dict[Path, int] = {}
     for example in examples:
         if example.file is not None and example.file not in sizes:
-            sizes[example.file] = example.file.stat().st_size
+            sizes[example.file] = _size(example.file)
         file = (example.file.name, sizes[example.file]) if example.file is not None else None
         scores = sorted(example.answer_scores.items()) if example.answer_scores is not None else None
         row = (file, example.question, example.answer, example.answers, scores, example.captions, example.label)
         digest.update(json.dumps(row).encode())
     return digest.hexdigest()
+
+
+def _size(file: Path) -> int:
+    """Bytes of a file; -1 where there is nothing behind its name, such as a link to a deleted file."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return -1

@@ -21,7 +21,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from mmdemo.core.errors import MmdemoError
+from mmdemo.core.errors import MmdemoError, after_failed_write
 from mmdemo.core.reading import Unreadable, read_object
 from mmdemo.core.settings import cache_root
 from mmdemo.core.writing import json_text
@@ -64,7 +64,7 @@ def file_hashes(files: Iterable[Path]) -> dict[Path, str]:
     with contextlib.closing(_known_files()) as known:
         for file in dict.fromkeys(files):
             try:
-                stat, name = file.stat(), str(file.absolute())
+                stat, name = file.stat(), os.fsencode(file.absolute()).decode(errors="backslashreplace")
                 state = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
                 row = known.execute("SELECT size, mtime, ctime, sha1 FROM files WHERE path = ?", (name,)).fetchone()
                 if row is not None and row[:3] == state:
@@ -251,7 +251,7 @@ def written() -> Iterator[None]:
         raise MmdemoError(
             "The feature cache cannot be written",
             f"{cache_root()}: {error.strerror or error}",
-            "Free some space, or name another folder with MMDEMO_CACHE",
+            f"{after_failed_write(error)}, or name another folder with MMDEMO_CACHE",
         ) from None
 
 

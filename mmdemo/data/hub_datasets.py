@@ -195,7 +195,7 @@ def _fingerprint(files: Iterable[Path]) -> str:
     digest = hashlib.sha1(usedforsecurity=False)
     for file in files:
         known = file.stat()
-        digest.update(f"{file.absolute()}|{known.st_size}|{known.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(file.absolute()) + f"|{known.st_size}|{known.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 

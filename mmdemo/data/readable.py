@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections import defaultdict
@@ -142,7 +143,7 @@ def _looked_at(file: Path, kind: str) -> Facts:
 
 
 def _name(folder: Path, kind: str) -> str:
-    return hashlib.sha1(f"{folder.absolute()}|{kind}".encode(), usedforsecurity=False).hexdigest()
+    return hashlib.sha1(os.fsencode(folder.absolute()) + f"|{kind}".encode(), usedforsecurity=False).hexdigest()
 
 
 def _mark(file: Path) -> str | None:
@@ -162,7 +163,11 @@ def _stored(store: Path) -> dict[str, list[Any]]:
 
 def _store(store: Path, rows: Mapping[str, Sequence[Any]]) -> None:
     """Written whole and renamed: several processes may look at the same folder."""
-    store.parent.mkdir(parents=True, exist_ok=True)
     part = store.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json_text(rows), encoding="utf-8")
-    part.replace(store)
+    try:
+        store.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json_text(rows), encoding="utf-8")
+        part.replace(store)
+    except OSError:  # what cannot be noted is looked at again next time
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)

@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mmdemo.core.config import TUNED_TRUNK, CheckpointConfig
-from mmdemo.core.errors import MmdemoError
+from mmdemo.core.errors import MmdemoError, after_failed_write
 from mmdemo.core.reading import Unreadable
 from mmdemo.models import weights
 from mmdemo.models.folder import SCALE, WEIGHTS, read_config, read_header, read_metrics
@@ -225,7 +225,7 @@ def write(
             _fsync(file)
     except (OSError, SafetensorError, Unreadable) as error:  # the library says a full disk in words of its own
         shutil.rmtree(fresh, ignore_errors=True)
-        raise MmdemoError(f"{folder.name} cannot be saved", str(error), "Free some space and save again") from None
+        raise MmdemoError(f"{folder.name} cannot be saved", str(error), after_failed_write(error)) from None
     _put_in_place(fresh, folder, None if aside is None else aside.relative_to(folder))
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mmdemo.core.config import FAMILY, CheckpointConfig
-from mmdemo.core.errors import MmdemoError
+from mmdemo.core.errors import MmdemoError, after_failed_write
 from mmdemo.core.memory import keep_freed_memory
 from mmdemo.core.reading import Unreadable
 from mmdemo.core.settings import ROOT, data_root
@@ -110,7 +110,7 @@ def quantize(
         measured = _measured(config.task, source, fresh, datasets, limit=limit, device=device, say=say)
         _settle(source, fresh, out, cost=cost, measured=measured, command=command)
     except OSError as error:
-        raise MmdemoError(f"{out.name} cannot be saved", str(error), "Free some space and try again") from None
+        raise MmdemoError(f"{out.name} cannot be saved", str(error), after_failed_write(error)) from None
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return Quantized(source=source.name, folder=out, task=config.task, cost=cost, measured=measured)

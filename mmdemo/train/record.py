@@ -30,7 +30,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from torch import Tensor
 
-from mmdemo.core.errors import MmdemoError
+from mmdemo.core.errors import MmdemoError, after_failed_write
 from mmdemo.core.reading import Unreadable, read_text
 from mmdemo.core.writing import json_text
 from mmdemo.train import processes
@@ -306,7 +306,9 @@ def _room(folder: Path) -> Iterator[None]:
         yield
     except (OSError, SafetensorError) as error:  # the library says a full disk in words of its own
         raise MmdemoError(
-            f"Nothing can be written in {folder}", str(error), "Free some space; --resume goes on from the last state"
+            f"Nothing can be written in {folder}",
+            getattr(error, "strerror", None) or str(error),
+            after_failed_write(error, "--resume goes on from the last state"),
         ) from None
 
 

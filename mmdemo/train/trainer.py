@@ -46,13 +46,16 @@ class Interrupted(Exception):
         self.step, self.signal = step, signal
 
 
+ENDING_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
 @contextlib.contextmanager
 def _listening(asked: list[int]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the training after the step; a second Ctrl-C ends it at once."""
+    """Ctrl-C, SIGTERM and a closed terminal end the training after the step; a second Ctrl-C ends it at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
 
     def hear(number: int, frame: object) -> None:
         asked.append(number)

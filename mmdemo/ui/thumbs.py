@@ -49,7 +49,7 @@ def player(file: Path, *, served: Path, label: str) -> str:
     """
     try:
         stamp = file.stat()
-        name = hashlib.sha256(f"{file}\0{stamp.st_mtime_ns}\0{stamp.st_size}".encode()).hexdigest()[:24]
+        name = hashlib.sha256(os.fsencode(file) + f"\0{stamp.st_mtime_ns}\0{stamp.st_size}".encode()).hexdigest()[:24]
         copy = served / f"clip-{name}{file.suffix.lower()}"
         if not copy.exists():
             served.mkdir(parents=True, exist_ok=True)

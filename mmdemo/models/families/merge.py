@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mmdemo.core.config import CLASSES, Calibration, CheckpointConfig, from_mapping
-from mmdemo.core.errors import MmdemoError
+from mmdemo.core.errors import MmdemoError, after_failed_write
 from mmdemo.core.reading import Unreadable, read_card_text, read_object
 from mmdemo.core.writing import json_text
 from mmdemo.models import checkpoint, registry
@@ -83,7 +83,7 @@ def merge(folder: Path, out: Path) -> Path:
         part.rename(out)
     except (OSError, SafetensorError) as error:  # the library says a full disk in words of its own
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise MmdemoError(f"{out} cannot be written", why, "Free some space") from None
+        raise MmdemoError(f"{out} cannot be written", why, after_failed_write(error)) from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
         model.release()

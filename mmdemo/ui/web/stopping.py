@@ -1,4 +1,4 @@
-"""The end of the process: asked for by Ctrl+C or SIGTERM, and there within five seconds whatever is going on."""
+"""The end of the process: asked for by Ctrl+C, SIGTERM or a closed terminal, and there within five seconds."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from mmdemo.ui.web.scratch import clear
 LONGEST_SECONDS = 4.0
 """After so many seconds the process ends, whoever is still at work in it."""
 
+ENDING_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
+
 
 class Stop:
     """Waits for the wish to end, and sees to it that the end comes. Use it in the main thread, as a context.
 
-    Before :meth:`wait` is reached, both signals interrupt what is being prepared, like Ctrl+C; afterwards a second
+    Before :meth:`wait` is reached, these signals interrupt what is being prepared, like Ctrl+C; afterwards a second
     one changes nothing, so that what is being cleared up is cleared up. After :meth:`ends`, the process ends with the
     context, without going back to the caller; ``atexit`` functions still run.
     """
@@ -33,7 +35,7 @@ class Stop:
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Stop:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in ENDING_SIGNALS:
             with contextlib.suppress(ValueError):  # only the main thread may set it; elsewhere the default stays
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._on_signal)

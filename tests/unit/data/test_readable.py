@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmdemo.data import readable as module
+from mmdemo.data.features import file_hashes
 from mmdemo.data.grouping import content_key
 from mmdemo.data.problems import left_out
 from mmdemo.data.read import Example, read_examples
@@ -75,3 +76,40 @@ def test_nothing_is_decoded_twice_until_it_changes(tmp_path: Path, monkeypatch: 
 def test_text_alone_needs_no_file() -> None:
     example = Example(file=None, captions=("A dog.",))
     assert readable([example], "caption") == ((example,), ())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes and no such names here")
+def test_links_to_nothing_pipes_and_names_that_are_no_text(tmp_path: Path) -> None:
+    """What real folders hold: none of it ends the reading, and each has its reason."""
+    folder = tmp_path / "set"
+    for label in ("cup", "hat"):
+        (folder / label).mkdir(parents=True)
+        write_picture(folder / label / "a.png", len(label + label[0]))
+    odd = folder / "cup"
+    (odd / "gone.png").symlink_to("/nowhere.png")
+    (odd / "loop.png").symlink_to("loop.png")
+    (odd / "device.png").symlink_to("/dev/zero")
+    os.mkfifo(odd / "pipe.png")
+    (odd / "folder.png").mkdir()
+    name = os.fsdecode(b"caf\xe9.png")
+    write_picture(odd / name, 5)
+
+    read = read_examples("classify", [folder])
+    kept, problems = readable(read.examples, "classify")
+
+    assert sorted(Path(e.file or "").name for e in kept) == ["a.png", "a.png", name]
+    assert {Path(p.file).name: p.why for p in problems} == {
+        "device.png": "device.png is not an ordinary file",
+        "gone.png": "there is no file gone.png",
+        "loop.png": "too many levels of symbolic links",
+        "pipe.png": "pipe.png is not an ordinary file",
+    }
+    assert facts([odd / name], "classify")[odd / name].why == ""  # read back from the notes
+    assert set(file_hashes([odd / name])) == {odd / name}
+
+
+def test_a_cache_that_cannot_be_written_costs_time_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "taken").write_text("a file where the cache's folder should be")
+    monkeypatch.setenv("MMDEMO_CACHE", str(tmp_path / "taken"))
+    write_picture(tmp_path / "a.png", 1)
+    assert facts([tmp_path / "a.png"], "classify")[tmp_path / "a.png"].why == ""

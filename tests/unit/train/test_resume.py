@@ -25,7 +25,7 @@ from mmdemo.train.loop import StepTrainer
 from mmdemo.train.precision import run_outputs
 from mmdemo.train.record import BEST, EVENTS, STATES, Record, RunObserver, TrainProgress, read_events
 from mmdemo.train.state import TRAINER, WEIGHTS, chance, newest_state, set_chance
-from mmdemo.train.trainer import Interrupted
+from mmdemo.train.trainer import ENDING_SIGNALS, Interrupted
 from tests.unit.tasks.made import CONFIGS
 from tests.unit.train.lessons import FINAL, LIVELY, PLAIN, fitted, lively, lively_config, lively_rows
 
@@ -112,7 +112,7 @@ class Stops(RunObserver):
             os.kill(os.getpid(), self.number)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", ENDING_SIGNALS)
 @pytest.mark.parametrize("step", [4, 8, STEPS])  # within an epoch, at its end, at the very end
 def test_asked_to_stop_it_keeps_the_last_step(
     tmp_path: Path, whole: dict[str, Path], step: int, number: signal.Signals
