@@ -16,6 +16,7 @@ from mmdemo.cli.inputs import PICTURE_SUFFIXES, SOUND_SUFFIXES, Input, expand
 from mmdemo.cli.many import answer_all
 from mmdemo.cli.terminal import progress, show
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import Unreadable, read_text
 from mmdemo.core.types import Result
 
 if TYPE_CHECKING:
@@ -235,10 +236,9 @@ def _labels_text(labels: str | None, file: Path | None, model: str | None) -> st
         raise MmdemoError("There are two lists of labels", "--labels and --labels-file were both given", "Give one")
     if file is not None:
         try:
-            return file.expanduser().read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else (error.strerror or "").lower()
-            raise MmdemoError(f"The labels in {file} cannot be read", reason) from error
+            return read_text(file.expanduser())
+        except Unreadable as error:
+            raise MmdemoError(f"The labels in {file} cannot be read", error.why) from error
     if labels is not None:
         return labels
     learned = _own_classes(model) if model is not None else ()

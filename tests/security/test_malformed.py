@@ -131,6 +131,13 @@ def test_wrong_types_are_refused_in_one_sentence_and_one_line(shared_page: AppPr
     assert not [line for line in shared_page.lines[before:] if "Traceback" in line]
 
 
+def test_a_value_too_few_is_told_with_the_number(shared_page: AppProcess) -> None:
+    with client(shared_page.url) as http:
+        event = http.post("/gradio_api/call/ask", json={"data": [None, "is it a dog?"]}).json()["event_id"]
+        told = http.get(f"/gradio_api/call/ask/{event}").text
+    assert "ask takes 3 values and got 2: /gradio_api/info lists them." in told
+
+
 def test_bytes_that_are_no_http_are_refused_in_one_line(shared_page: AppProcess) -> None:
     before = len(shared_page.lines)
     for garbage in (

@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.reading import MOST_TOML, Unreadable, read_text
 from mmdemo.models.registry import default_model
 from mmdemo.ui import answers
 from mmdemo.ui.cards import size_text
@@ -286,13 +287,13 @@ def build(page: Page, studio: Studio) -> None:
 
         language = language_in(request)
         try:
-            written = Path(file or "").read_text(encoding="utf-8")
+            written = read_text(Path(file or ""), most=MOST_TOML)
             overrides, base = choices.from_toml(task, written)
             wanted = options.shown_values(task, overrides, base)
             if base not in [value for _, value in options.starting_points(page.engines.default, task, language)]:
                 raise MmdemoError(text("teach_toml_base", language, base=base))
-        except (OSError, UnicodeDecodeError) as error:
-            problem = MmdemoError(text("teach_no_toml", language), str(error))
+        except Unreadable as error:
+            problem = MmdemoError(text("teach_no_toml", language), error.why)
             return [notice(problem, language), *(gr.skip() for _ in filled)]
         except Exception as error:
             return [notice(error, language), *(gr.skip() for _ in filled)]

@@ -31,7 +31,16 @@ class ServedBlocks(gr.Blocks):
         except Exception as error:
             log.warning("%s could not use what it was given: %s", _name(block_fn), one_line(error))
             log.debug("where it failed", exc_info=error)
-            raise gr.Error("This input cannot be used.", print_exception=False) from error
+            raise gr.Error(_why(block_fn, args, kwargs), print_exception=False) from error
+
+
+def _why(block_fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """A request that a program wrote by hand most often lacks a value: it is told how many there should be."""
+    inputs = kwargs.get("inputs", args[0] if args else ())
+    needed, given = len(block_fn.inputs), len(inputs) if isinstance(inputs, list) else 0
+    if given == needed or not block_fn.api_name:
+        return "This input cannot be used."
+    return f"{block_fn.api_name} takes {needed} values and got {given}: /gradio_api/info lists them."
 
 
 def _name(block_fn: Any) -> str:
