@@ -11,6 +11,7 @@ import typer
 from mmdemo.cli.jobs import Device
 from mmdemo.cli.models import TaskName
 from mmdemo.cli.terminal import console, say
+from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import Json
 from mmdemo.core.writing import json_text
 
@@ -46,11 +47,12 @@ def evaluate(
     as_json: OneObject = False,
 ) -> None:
     """Measure a model on data, with interval and baseline."""
+    if (folds is None) != (fold is None):
+        raise MmdemoError("A fold needs both its file and its number", "", "Give --folds FILE and --fold K")
     from mmdemo.evaluate.run import evaluate as measure
 
-    report = measure(
-        task, data, model=model, by=by, folds=folds, fold=fold, device=device, limit=limit, progress=progress
-    )
+    one = None if folds is None or fold is None else (folds, fold)
+    report = measure(task, data, model=model, by=by, fold=one, device=device, limit=limit, progress=progress)
     show_report(report.to_json(), as_json=as_json)
 
 

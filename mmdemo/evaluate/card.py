@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from mmdemo.core.config import Calibration, CardText
 from mmdemo.core.tasks import TASK_SPECS
@@ -37,6 +38,25 @@ METRIC_NAMES = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """What a card says of the checkpoint itself.
+
+    Attributes:
+        calibration: Temperature and threshold of "not sure", where the task has them.
+        parameters, size: Count and bytes, with everything it refers to; 0 where not known.
+        labels: Its labels; long lists are only counted.
+    """
+
+    calibration: Calibration | None = None
+    parameters: int = 0
+    size: int = 0
+    labels: Sequence[str] = ()
+
+
+NOT_KNOWN = Built()
+
+
 def render_card(
     name: str,
     task: str,
@@ -44,10 +64,7 @@ def render_card(
     metrics: Sequence[Metric] = (),
     *,
     command: str = "",
-    calibration: Calibration | None = None,
-    parameters: int = 0,
-    size: int = 0,
-    labels: Sequence[str] = (),
+    built: Built = NOT_KNOWN,
     notes: Sequence[str] = (),
 ) -> str:
     """Make the README.md of a checkpoint folder.
@@ -58,9 +75,7 @@ def render_card(
         text: What a person wrote: summary, licence, data with their terms, bases, limits.
         metrics: Measured figures, headline first.
         command: The command that made the checkpoint; "" where it is not known.
-        calibration: Temperature and threshold of "not sure", where the task has them.
-        parameters, size: Count and bytes, with everything it refers to; 0 where not known.
-        labels: Its labels; long lists are only counted.
+        built: What is known of the checkpoint itself.
         notes: How the figures were measured, one sentence each.
 
     Returns:
@@ -71,11 +86,11 @@ def render_card(
         f"# {name}\n\n{text.summary or f'A model for the task {task}.'}",
         _section("Limits", _bullets(text.limits)),
         _section("Figures", _figures(metrics, notes)),
-        _section("Not sure", _calibration(calibration)),
+        _section("Not sure", _calibration(built.calibration)),
         _section("Trained on", _bullets(text.data)),
         _section("Starting from", _bullets(text.bases)),
-        _section("What it answers with", _labels(labels)),
-        _section("Size", _size(parameters, size)),
+        _section("What it answers with", _labels(built.labels)),
+        _section("Size", _size(built.parameters, built.size)),
         _section("How it was made", f"```\n{command}\n```" if command else ""),
         _section("Licence", f"Weights: {text.licence}."),
     ]

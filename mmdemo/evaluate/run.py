@@ -48,8 +48,7 @@ def evaluate(
     *,
     model: str | None = None,
     by: str | None = None,
-    folds: Path | None = None,
-    fold: int | None = None,
+    fold: tuple[Path, int] | None = None,
     device: str = "auto",
     limit: int | None = None,
     progress: Progress | None = None,
@@ -61,7 +60,7 @@ def evaluate(
         data: Folders or tables in the conventions of :mod:`mmdemo.data.read`; of data with splits the test split.
         model: What ``--model`` takes; None is the task's shipped one.
         by: A column of the data, or "data" for the folder; adds figures for each of its values.
-        folds, fold: A file with folds of speakers and the number of the one that is measured.
+        fold: A file with folds of speakers and the number of the one that is measured.
         limit: Measure only so many examples, spread evenly over the data.
         progress: Called with examples done and in all.
 
@@ -71,10 +70,8 @@ def evaluate(
     if task not in TASKS:
         raise MmdemoError(f"Unknown task {task!r}", f"known are {', '.join(TASKS)}")
     dataset = read_examples(task, data)
-    if (folds is None) != (fold is None):
-        raise MmdemoError("A fold needs both its file and its number", "", "Give --folds FILE and --fold K")
-    if folds is not None and fold is not None:
-        _, _, dataset = fold_split(dataset, folds, fold)
+    if fold is not None:
+        _, _, dataset = fold_split(dataset, *fold)
     column_of(dataset.examples, by)  # refuse an unknown column before anything is computed
     from mmdemo.models import load
 

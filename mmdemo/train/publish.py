@@ -18,7 +18,7 @@ from mmdemo.core.types import Metric
 from mmdemo.core.writing import json_text
 from mmdemo.data.prepare import Encoders, TrainingData
 from mmdemo.data.teacher import credit
-from mmdemo.evaluate.card import render_card
+from mmdemo.evaluate.card import Built, render_card
 from mmdemo.models import checkpoint, encoders, probe, registry
 from mmdemo.models.families.adapter import is_adapter, local_note, open_adapter, with_base
 from mmdemo.models.families.base import HubModel, RuntimeConfig
@@ -176,10 +176,12 @@ def finish(folder: Path, metrics: Sequence[Metric], command: str, notes: Sequenc
         config.card,
         metrics,
         command=command,
-        calibration=config.calibration if config.task in SERVED and config.calibration.right else None,
-        parameters=card.parameters,
-        size=card.size,
-        labels=_answers(config),
+        built=Built(
+            calibration=config.calibration if config.task in SERVED and config.calibration.right else None,
+            parameters=card.parameters,
+            size=card.size,
+            labels=_answers(config),
+        ),
         notes=[*config.card.notes, *notes],
     )
     (folder / "README.md").write_text(readme, encoding="utf-8")

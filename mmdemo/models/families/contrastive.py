@@ -9,6 +9,7 @@ import threading
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmdemo.core.config import CLASSES, Calibration
+from mmdemo.core.config import CLASSES
 from mmdemo.core.types import (
     NONE_OF_THESE,
     Card,
@@ -45,6 +46,15 @@ KEPT_PICTURES, KEPT_TEXTS = 1024, 10_000
 
 EXPLAINED = 3
 """Leading labels that get a map."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Similarity:
+    """How a cosine becomes a score: ``scale`` times it plus ``bias``, then a sigmoid or a softmax over the labels."""
+
+    scale: float
+    bias: float
+    sigmoid: bool
 
 
 class ContrastiveModel(HubModel):
@@ -79,16 +89,13 @@ class ContrastiveModel(HubModel):
         tokenizer: Callable[[Sequence[str]], Mapping[str, Tensor]],
         *,
         prompts: Prompts,
-        scale: float,
-        bias: float,
-        sigmoid: bool,
+        similarity: Similarity,
         framing: Framing,
         how: RuntimeConfig,
-        calibration: Calibration | None = None,
     ) -> None:
-        super().__init__(card, net, processor, how=how, calibration=calibration)
+        super().__init__(card, net, processor, how=how)
         self.tokenizer, self.prompts, self.framing = tokenizer, prompts, framing
-        self.scale, self.bias, self.sigmoid = scale, bias, sigmoid
+        self.scale, self.bias, self.sigmoid = similarity.scale, similarity.bias, similarity.sigmoid
         self._known = _LabelVectors(self.net)
 
     @abstractmethod

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmdemo.core.types import Card
 from mmdemo.models.families.base import RuntimeConfig
-from mmdemo.models.families.contrastive import ContrastiveModel
+from mmdemo.models.families.contrastive import ContrastiveModel, Similarity
 from mmdemo.models.families.detect import HubConfig
 from mmdemo.models.families.open_clip_folder import (
     framing_of,
@@ -60,9 +60,7 @@ class OpenClipModel(ContrastiveModel):
                 picture_processor(net, looks),
                 lambda texts: {"text": words(list(texts))},
                 prompts=english(work),
-                scale=scale,
-                bias=bias or 0.0,
-                sigmoid=bias is not None,
+                similarity=Similarity(scale=scale, bias=bias or 0.0, sigmoid=bias is not None),
                 framing=framing,
                 how=how,
             )

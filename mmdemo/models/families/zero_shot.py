@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmdemo.core.types import Card, Picture
 from mmdemo.models.families.base import Processor, RuntimeConfig, as_image
-from mmdemo.models.families.contrastive import ContrastiveModel
+from mmdemo.models.families.contrastive import ContrastiveModel, Similarity
 from mmdemo.models.families.detect import HubConfig, weights_in
 from mmdemo.models.families.open_clip_folder import refusing, unfit
 from mmdemo.models.families.patch_maps import Framing, PatchGraph, cut_tokens
@@ -56,9 +56,7 @@ class ZeroShotModel(ContrastiveModel):
                 _pictures(pictures),
                 _texts(words, kind, int(net.config.text_config.max_position_embeddings)),
                 prompts=chinese(work) if kind in CHINESE_ONLY else english(work),
-                scale=scale,
-                bias=bias,
-                sigmoid="siglip" in kind,
+                similarity=Similarity(scale=scale, bias=bias, sigmoid="siglip" in kind),
                 framing=_framing(pictures),
                 how=how,
             )

@@ -9,7 +9,7 @@ import yaml
 
 from mmdemo.core.config import Calibration, CardText
 from mmdemo.core.types import Metric
-from mmdemo.evaluate.card import PIPELINES, render_card
+from mmdemo.evaluate.card import PIPELINES, Built, render_card
 
 TEXT = CardText(
     summary='Answers "questions" about photos: short ones.',
@@ -60,10 +60,12 @@ def test_body() -> None:
         TEXT,
         METRICS,
         command="python -m mmdemo train ask",
-        calibration=Calibration(temperature=1.5, threshold=0.3, kept=0.6, right=0.8, data="coco/validation"),
-        parameters=1_234_567,
-        size=2_000_000,
-        labels=["yes", "no"],
+        built=Built(
+            calibration=Calibration(temperature=1.5, threshold=0.3, kept=0.6, right=0.8, data="coco/validation"),
+            parameters=1_234_567,
+            size=2_000_000,
+            labels=["yes", "no"],
+        ),
     )
     for wanted in (
         "# ask-base",
