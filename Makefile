@@ -8,12 +8,13 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$name"; break; }; done)
 ARGS   ?=
 
-.PHONY: help setup demo test lint format bench load
+.PHONY: help setup demo test test-fast lint format bench load
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo     set up and start the page"
 	@echo "make test     set up and run all tests"
+	@echo "make test-fast  the quick tests of single modules, three minutes"
 	@echo "make setup    create .venv and install what the page needs; nothing happens the second time"
 	@echo "make lint     formatting, lint, types and layers"
 	@echo "make format   put the code into its format"
@@ -34,6 +35,9 @@ ifeq ($(strip $(ARGS)),)
 else
 	@$(PY) -m pytest $(ARGS)
 endif
+
+test-fast: $(VENV)/.setup-dev-done
+	@$(PY) -m pytest -n logical --maxprocesses 4 --dist loadfile -m "not slow" tests/unit
 
 lint: $(VENV)/.setup-dev-done
 	$(PY) -m ruff format --check .
