@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdemo.cli.terminal import console
@@ -15,6 +14,7 @@ from mmdemo.core.writing import json_text
 
 if TYPE_CHECKING:  # these load numpy and decoders, and a command line must start quickly
     from mmdemo.data.check import CheckReport
+    from mmdemo.train.request import TrainRequest
 
 SHOWN = 10
 """Lines of one kind that are shown; ``--json`` has all."""
@@ -23,17 +23,17 @@ LABELS = 30
 """Labels that are shown."""
 
 
-def seed_of(task: str, config: Path | None, overrides: Sequence[str]) -> int:
+def seed_of(request: TrainRequest) -> int:
     """The setting ``train.seed``, which decides how data are parted.
 
     Looked up here, because all of the settings need torch, and a look at the data should take a second. A mistake in
     the other settings is for the training to tell.
     """
-    for override in reversed(overrides):
+    for override in reversed(request.overrides):
         name, _, value = override.partition("=")
         if name.strip() == "train.seed" and value.strip().isdigit():
             return int(value)
-    file = config or ROOT / "configs" / f"{task}.toml"
+    file = request.config or ROOT / "configs" / f"{request.task}.toml"
     try:
         train = read_toml(file).get("train", {})
     except Unreadable as error:
@@ -42,21 +42,18 @@ def seed_of(task: str, config: Path | None, overrides: Sequence[str]) -> int:
     return found if isinstance(found, int) else 0
 
 
-def check(
-    *,
-    task: str,
-    data: Sequence[Path],
-    folds: Path | None,
-    fold: int | None,
-    seed: int,
-    allow_leaks: bool,
-    as_json: bool,
-) -> int:
+def check(request: TrainRequest, *, as_json: bool) -> int:
     """Look at the data of a training and print what was found; 1 where training would refuse them, else 0."""
     from mmdemo.data.check import check_data
 
     report = check_data(
-        task, data, folds=folds, fold=fold, seed=seed, allow_leaks=allow_leaks, say=_progress if not as_json else None
+        request.task,
+        request.data,
+        folds=None if request.cross_validate else request.folds,
+        fold=request.fold,
+        seed=seed_of(request),
+        allow_leaks=request.allow_leaks,
+        say=_progress if not as_json else None,
     )
     if as_json:
         sys.stdout.write(json_text(report.to_json()) + "\n")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from mmdemo.cli.jobs import Device
 from mmdemo.cli.measure import Data, Fold, Folds, OneObject
 from mmdemo.core.errors import MmdemoError
+
+if TYPE_CHECKING:
+    from mmdemo.train.request import TrainRequest
 
 Trainable = Literal["ask", "classify", "caption", "sentiment", "vision", "speech"]
 
@@ -79,68 +82,43 @@ def train(
         raise MmdemoError(
             "--fold and --cross-validate exclude each other", "one runs a fold, the other all", "Give one"
         )
-    if check:
-        from mmdemo.cli.check import check as look
-        from mmdemo.cli.check import seed_of
+    from mmdemo.train.request import TrainRequest
 
-        return look(
-            task=task,
-            data=data,
-            folds=None if cross_validate else folds,
-            fold=fold,
-            seed=seed_of(task, config, overrides or []),
-            allow_leaks=allow_leaks,
-            as_json=as_json,
-        )
-    if out is None:
-        raise MmdemoError("Missing option '--out'", "", "Name the new model, or give --check to look at the data only")
-    from mmdemo.train.request import words_of
-
-    words = words_of(
-        task,
-        data,
-        out,
+    request = TrainRequest(
+        task=task,
+        data=tuple(data),
+        out=out or "",
         config=config,
         base=base,
         teacher=teacher,
-        overrides=overrides or [],
+        overrides=tuple(overrides or ()),
         folds=folds,
         fold=fold,
+        cross_validate=cross_validate,
         allow_leaks=allow_leaks,
         device=device,
     )
+    if check:
+        from mmdemo.cli.check import check as look
+
+        return look(request, as_json=as_json)
+    if out is None:
+        raise MmdemoError("Missing option '--out'", "", "Name the new model, or give --check to look at the data only")
     # before torch is imported: who waits for hours should cost little
-    with _turn(device, out, [] if cross_validate else words, wait=queue):
+    with _turn(request, wait=queue):
         from mmdemo.cli.progress import watch
         from mmdemo.train import processes, run
 
         if sys.argv[1:2] == ["train"]:  # this process is the training, and not a program that calls it
             processes.own_group()
-        return run.main(
-            task=task,
-            data=data,
-            out=out,
-            config=config,
-            base=base,
-            teacher=teacher,
-            overrides=overrides or [],
-            resume=resume,
-            folds=folds,
-            fold=fold,
-            cross_validate=cross_validate,
-            allow_leaks=allow_leaks,
-            device=device,
-            json_out=as_json,
-            watch=watch(),
-        )
+        return run.main(request, resume=resume, json_out=as_json, watch=watch())
 
 
 @contextmanager
-def _turn(device: str, out: str, words: Sequence[str], *, wait: bool) -> Iterator[None]:
+def _turn(request: TrainRequest, *, wait: bool) -> Iterator[None]:
     """The device for this run alone, where that can be had; of several processes of a run the first one asks.
 
-    Args:
-        words: What is asked for; a run that waits and has no folder yet is given one with them, for all to see it.
+    A run that waits and has no folder yet is given one with its request, for all to see it.
     """
     from mmdemo.cli.terminal import say
     from mmdemo.studio.runs import queue
@@ -149,6 +127,7 @@ def _turn(device: str, out: str, words: Sequence[str], *, wait: bool) -> Iterato
     if int(os.environ.get("RANK", "0")):
         yield
         return
-    folder = out_folder(out).absolute()
-    with queue.announced(folder, words if wait else (), device=device), queue.turn(device, folder, wait=wait, say=say):
+    folder, device = out_folder(request.out).absolute(), request.device
+    shown = request if wait and not request.cross_validate else None
+    with queue.announced(folder, shown, device=device), queue.turn(device, folder, wait=wait, say=say):
         yield

@@ -15,6 +15,7 @@ from mmdemo.data.readable import Say
 from mmdemo.data.splits import Splits, make_splits
 from mmdemo.train.folder import PLAN, read_learned
 from mmdemo.train.plan import hash_of_data
+from mmdemo.train.request import read_request as stored_request
 
 REQUEST = "request.json"
 """What a training was asked for, with paths of this machine; written beside its plan."""
@@ -48,14 +49,13 @@ def read_request(folder: Path) -> RecordedRequest:
         raise MmdemoError(
             f"What {folder.name} learned from is not there any more", f"there is no {gone[0]}", "Choose other data"
         )
-    arguments = [str(word) for word in _listed(asked.get("arguments"))]
-    folds, fold = _option(arguments, "--folds"), _option(arguments, "--fold")
+    request = stored_request(asked)
     seed = plan.get("seed")
     return RecordedRequest(
         task=task,
         data=places,
-        folds=Path(folds) if folds else None,
-        fold=int(fold) if fold and fold.isdigit() else None,
+        folds=request.folds if request else None,
+        fold=request.fold if request else None,
         seed=seed if isinstance(seed, int) else 0,
         data_hash=str(plan.get("data_hash", "")),
     )
@@ -152,12 +152,3 @@ def _read(file: Path) -> Mapping[str, object]:
 
 def _listed(value: object) -> Sequence[object]:
     return value if isinstance(value, list) else []
-
-
-def _option(arguments: Sequence[str], name: str) -> str | None:
-    for place, word in enumerate(arguments):
-        if word == name and place + 1 < len(arguments):
-            return arguments[place + 1]
-        if word.startswith(f"{name}="):
-            return word.partition("=")[2]
-    return None

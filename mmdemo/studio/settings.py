@@ -6,7 +6,7 @@ import dataclasses
 import math
 import shlex
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from mmdemo.core.tasks import ASK, CAPTION, CLASSIFY, spec_of
 from mmdemo.models.registry import default_model
 from mmdemo.train.hub import as_before, check_settings, is_hub_base
 from mmdemo.train.plan import base_here, config_of
+from mmdemo.train.request import TrainRequest
 from mmdemo.train.settings import RunConfig, TrainSettings, read_config, write_config
 
 if TYPE_CHECKING:
@@ -141,39 +142,31 @@ def _suggest_hub(task: str, own: TrainSettings, rows: int, chosen_by: int) -> di
 # ---------------------------------------------------------------- the command
 
 
-def arguments(choice: Choice) -> tuple[str, ...]:
-    """What follows ``python -m mmdemo train``, paths absolute."""
-    return _words(choice, lambda place: str(place.expanduser().resolve()))
+def request_of(choice: Choice) -> TrainRequest:
+    """The same as a request, paths absolute."""
+    return TrainRequest(
+        task=choice.task,
+        data=tuple(data.expanduser().resolve() for data in choice.data),
+        out=choice.out,
+        base=choice.base if _names_base(choice) else None,
+        overrides=tuple(_written(differences(choice.task, choice.overrides, choice.base))),
+        allow_leaks=choice.allow_leaks,
+        device=choice.device,
+    )
 
 
 def command(choice: Choice) -> str:
     """The same for people: to be pasted into a shell that stands in the checkout."""
-    return shlex.join(("python", "-m", "mmdemo", "train", *_words(choice, _near)))
-
-
-def _words(choice: Choice, place: Callable[[Path], str]) -> tuple[str, ...]:
-    words = [choice.task]
-    for data in choice.data:
-        words += ["--data", place(data)]
-    words += ["--out", choice.out]
-    if _names_base(choice):
-        words += ["--base", choice.base]
-    for override in _written(differences(choice.task, choice.overrides, choice.base)):
-        words += ["--set", override]
-    if choice.allow_leaks:
-        words.append("--allow-leaks")
-    if choice.device != "auto":
-        words += ["--device", choice.device]
-    return tuple(words)
+    return shlex.join(("python", "-m", "mmdemo", "train", *request_of(choice).to_argv(_near)))
 
 
 def _names_base(choice: Choice) -> bool:
     return bool(choice.base) and choice.base != default_model(choice.task)
 
 
-def _near(place: Path) -> str:
-    whole = place.expanduser().resolve()
-    return str(whole.relative_to(ROOT)) if whole.is_relative_to(ROOT) else str(whole)
+def _near(place: str) -> str:
+    path = Path(place)
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else place
 
 
 # ---------------------------------------------------------------- TOML

@@ -27,10 +27,11 @@ from mmdemo.data.features import file_hashes
 from mmdemo.data.prepare import Encoders
 from mmdemo.models import checkpoint, fetch, registry
 from mmdemo.models.hub import HUB_ID
+from mmdemo.models.loading import pick_device
 from mmdemo.train import hub
 from mmdemo.train.folder import CONFIG, LEARNED, PLAN, read_learned, write_json
-from mmdemo.train.request import absolute_path
-from mmdemo.train.settings import RunConfig, write_config
+from mmdemo.train.request import FLAG, PATH, TrainRequest, absolute_path, out_folder
+from mmdemo.train.settings import RunConfig, read_config, write_config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ class RunPlan:
     Attributes:
         base_name: The base as it was named: a hub id says more than the folder in which its files lie.
         command: The command for cards and reports: it names nobody's folders.
-        request: The same with whole paths, for this machine alone (see train.request).
+        request: What all of this was made from; None where no run is to be gone on with.
     """
 
     task: str
@@ -57,7 +58,7 @@ class RunPlan:
     teacher: str | None = None
     allow_leaks: bool = False
     command: str = ""
-    request: tuple[str, ...] = ()
+    request: TrainRequest | None = None
 
 
 def default_config(task: str) -> Path:
@@ -129,7 +130,37 @@ def same_task(plan: RunPlan) -> Path | None:
     return place if task == plan.task else None
 
 
-def as_base(plan: RunPlan, overrides: Sequence[str]) -> RunPlan:
+def make_plan(request: TrainRequest, *, resume: bool = False) -> RunPlan:
+    """Find what a request names.
+
+    Raises:
+        MmdemoError: There is no such base, or its configuration cannot be read.
+    """
+    given = read_config(request.config, request.overrides) if request.config else None
+    base = request.base or (given.base if given else "") or None
+    place = find_base(base) if base else None
+    file = request.config or config_of(request.task, place)
+    plan = RunPlan(
+        task=request.task,
+        data=request.data,
+        out=out_folder(request.out),
+        config=given or read_config(file, request.overrides),
+        config_file=file,
+        base=place,
+        base_name=base or "",
+        teacher=request.teacher,
+        resume=resume,
+        device=pick_device(request.device),
+        folds=request.folds,
+        fold=request.fold,
+        allow_leaks=request.allow_leaks,
+        request=None if request.cross_validate else request,  # its folds are gone through as a whole
+        command=command_line(request),
+    )
+    return plan if given else _as_base(plan, request.overrides)
+
+
+def _as_base(plan: RunPlan, overrides: Sequence[str]) -> RunPlan:
     """The plan with a network as its base has it, but for what ``overrides`` (``net.key=value``) say.
 
     The default configuration describes the shipped checkpoint, and somebody's own may be of another shape.
@@ -331,45 +362,22 @@ def code_version() -> str:
     return f"{mmdemo.__version__}+{digest.hexdigest()[:12]}"
 
 
-def command_line(
-    task: str,
-    data: Sequence[Path],
-    out: str,
-    *,
-    config: Path | None = None,
-    base: str | None = None,
-    teacher: str | None = None,
-    overrides: Sequence[str] = (),
-    folds: Path | None = None,
-    fold: int | None = None,
-    cross_validate: bool = False,
-    allow_leaks: bool = False,
-    device: str = "auto",
-) -> str:
+def command_line(request: TrainRequest) -> str:
     """The command that repeats a run; data below the data root is named by ``$MMDEMO_DATA``."""
 
-    def place(path: Path | str) -> str:
-        path = Path(path)
+    def place(value: str) -> str:
+        path = Path(value)
         if path.resolve().is_relative_to(data_root().resolve()):
             # double quotes: the shell must still see the variable
             rest = path.resolve().relative_to(data_root().resolve()).as_posix()
             return f'"$MMDEMO_DATA/{rest}"' if shlex.quote(rest) != rest else f"$MMDEMO_DATA/{rest}"
         if path.resolve().is_relative_to(ROOT.resolve()):
             return shlex.quote(path.resolve().relative_to(ROOT.resolve()).as_posix())
-        if not path.exists() and HUB_ID.match(str(path)):
-            return shlex.quote(str(path))
+        if not path.exists() and HUB_ID.match(value):
+            return shlex.quote(value)
         return shlex.quote(path.name)  # a person's own folders are nobody else's business
 
-    words = [f"python -m mmdemo train {task}"]
-    words += [f"--data {place(folder)}" for folder in data]
-    words.append(f"--out {shlex.quote(Path(out).name)}")
-    words += [f"--config {place(config)}"] if config else []
-    words += [f"--base {place(base)}"] if base else []
-    words += [f"--teacher {place(teacher)}"] if teacher else []
-    words += [f"--set {shlex.quote(override)}" for override in overrides]
-    words += [f"--folds {place(folds)}"] if folds is not None else []
-    words += [f"--fold {fold}"] if fold is not None else []
-    words += ["--cross-validate"] if cross_validate else []
-    words += ["--allow-leaks"] if allow_leaks else []
-    words += [f"--device {device}"] if device != "auto" else []
+    words = ["python -m mmdemo train", request.task]
+    for option, value, kind in replace(request, out=Path(request.out).name).options():
+        words += [option] if kind == FLAG else [option, place(value) if kind == PATH else shlex.quote(value)]
     return " ".join(words)

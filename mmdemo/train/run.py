@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,7 +25,6 @@ from mmdemo.data.start import load_encoders
 from mmdemo.data.teacher import teacher_outputs
 from mmdemo.evaluate.report import Report
 from mmdemo.models import checkpoint, registry
-from mmdemo.models.loading import pick_device
 from mmdemo.tasks import TASKS
 from mmdemo.tasks.base import Task
 from mmdemo.tasks.hub.base import TrainableParts
@@ -39,15 +37,12 @@ from mmdemo.train.lora import add_lora, merge_lora
 from mmdemo.train.measure import measure, run_folds
 from mmdemo.train.plan import (
     RunPlan,
-    as_base,
     check_out,
     check_resumed,
-    command_line,
-    config_of,
-    find_base,
     hash_of_bases,
     hash_of_data,
     learned_by,
+    make_plan,
     same_task,
     write_learned,
     write_plan,
@@ -55,8 +50,7 @@ from mmdemo.train.plan import (
 from mmdemo.train.precision import pick_precision
 from mmdemo.train.publish import calibrated, replaced, write
 from mmdemo.train.record import Record, RunObserver, Say
-from mmdemo.train.request import out_folder, words_of, write_request
-from mmdemo.train.settings import read_config
+from mmdemo.train.request import TrainRequest, write_request
 from mmdemo.train.trainer import Interrupted, check_batches, fit, take_best
 
 FAILED = 1
@@ -218,7 +212,8 @@ def prepare(plan: RunPlan, *, say: Say, record: Record | None = None) -> Ready:
         if not plan.resume:
             record.set_aside()  # not before the data and the base were found good
         if processes.is_main():
-            write_request(plan.request, record.folder, device=plan.device, resume=plan.resume)
+            if plan.request is not None:
+                write_request(plan.request, record.folder, device=plan.device, resume=plan.resume)
             write_plan(plan, record.folder, **known)
             learned = {"train": sources.train, "validation": sources.validation}
             write_learned(record.folder, **learned, test=held, before=before)
@@ -378,88 +373,26 @@ def _steps(say: Say) -> Callable[[str, int, int], None]:
 
 
 def main(
-    *,
-    task: str,
-    data: Sequence[Path],
-    out: str,
-    config: Path | None = None,
-    base: str | None = None,
-    teacher: str | None = None,
-    overrides: Sequence[str] = (),
-    resume: bool = False,
-    folds: Path | None = None,
-    fold: int | None = None,
-    cross_validate: bool = False,
-    allow_leaks: bool = False,
-    device: str = "auto",
-    json_out: bool = False,
-    watch: RunObserver | None = None,
+    request: TrainRequest, *, resume: bool = False, json_out: bool = False, watch: RunObserver | None = None
 ) -> int:
     """The command ``train``; returns the exit code."""
-    if task not in TASKS:
-        near = nearest_name(task, sorted(TASKS))
+    if request.task not in TASKS:
+        near = nearest_name(request.task, sorted(TASKS))
         raise MmdemoError(
-            f"There is no task {task!r}", f"there are {', '.join(TASKS)}", f"Did you mean {near}" if near else ""
+            f"There is no task {request.task!r}",
+            f"there are {', '.join(TASKS)}",
+            f"Did you mean {near}" if near else "",
         )
     keep_freed_memory()
     processes.set_device()
     watch = watch or RunObserver()
-    given = read_config(config, overrides) if config else None
-    base = base or (given.base if given else "") or None
-    place = find_base(base) if base else None
-    file = config or config_of(task, place)
-    plan = RunPlan(
-        task=task,
-        data=tuple(data),
-        out=out_folder(out),
-        config=given or read_config(file, overrides),
-        config_file=file,
-        base=place,
-        base_name=base or "",
-        teacher=teacher,
-        resume=resume,
-        device=pick_device(device),
-        folds=folds,
-        fold=fold,
-        allow_leaks=allow_leaks,
-        request=()
-        if cross_validate
-        else words_of(
-            task,
-            data,
-            out,
-            config=config,
-            base=base,
-            teacher=teacher,
-            overrides=overrides,
-            folds=folds,
-            fold=fold,
-            allow_leaks=allow_leaks,
-            device=device,
-        ),
-        command=command_line(
-            task,
-            data,
-            out,
-            config=config,
-            base=base,
-            teacher=teacher,
-            overrides=overrides,
-            folds=folds,
-            fold=fold,
-            cross_validate=cross_validate,
-            allow_leaks=allow_leaks,
-            device=device,
-        ),
-    )
-    if config is None:
-        plan = as_base(plan, overrides)
-    if cross_validate and teacher is not None:
+    plan = make_plan(request, resume=resume)
+    if request.cross_validate and request.teacher is not None:
         raise MmdemoError("--teacher and --cross-validate exclude each other", "the teacher may have heard every fold")
-    if cross_validate and processes.world_size() > 1:
+    if request.cross_validate and processes.world_size() > 1:
         raise MmdemoError("Folds are trained in one process", f"there are {processes.world_size()}")
     try:
-        return _cross_validated(plan, watch, json_out) if cross_validate else _trained(plan, watch, json_out)
+        return _cross_validated(plan, watch, json_out) if request.cross_validate else _trained(plan, watch, json_out)
     except Interrupted as error:
         watch.log(f"Stopped after step {error.step}. The same command with --resume goes on from there.")
         return 128 + error.signal if error.signal else 0

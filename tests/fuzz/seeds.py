@@ -77,6 +77,7 @@ RUN: dict[str, Any] = {
     },
     "request.json": {
         "task": "ask",
+        "request": {"task": "ask", "data": ["x"]},
         "arguments": ["ask", "--data", "x"],
         "data": ["x"],
         "device": "cpu",

@@ -15,9 +15,9 @@ from mmdemo.evaluate.forgetting import curve
 from mmdemo.models import load, registry
 from mmdemo.studio import run_data
 from mmdemo.studio.interpolation import save_interpolation
-from mmdemo.train import run
 from tests.integration.test_training import configured, made, place, trained
 from tests.small_bases import COLORS, THINGS, draw
+from tests.training import train
 
 __all__ = ["made", "place"]
 
@@ -40,7 +40,7 @@ def two(made: Path, place: Path) -> Path:
     """A base, and a classifier that was tuned from it for two colours."""
     trained(made, place, "classify", "classify-base", ["train.epochs=2"])
     data = classes(place / "data" / "colours", ("red", "blue"), each=15)
-    done = run.main(
+    done = train(
         task="classify",
         data=[data],
         out="tuned",
@@ -106,7 +106,7 @@ def test_what_a_run_kept_aside_is_found_again(two: Path, capsys: pytest.CaptureF
     assert "have changed since it learned from them: 3 of the 3 files that it kept aside" in again.notes[0]
     grown = read_examples("classify", [two / "data" / "colours"])
     assert run_data.learned_note("B", folder, grown).startswith(f"B learned from {count} of these 48 examples")
-    further = run.main(
+    further = train(
         task="classify",
         data=[classes(two / "data" / "new", ("red", "green"), each=8, seed=1200)],
         base="tuned",
@@ -131,7 +131,7 @@ def test_what_a_run_kept_aside_is_found_again(two: Path, capsys: pytest.CaptureF
 @pytest.mark.parametrize("tune", ["head", "last:1"])
 def test_the_line_ends_where_both_models_are(two: Path, capsys: pytest.CaptureFixture[str], tune: str) -> None:
     if tune != "head":
-        run.main(
+        train(
             task="classify",
             data=[two / "data" / "colours"],
             out="tuned-trunk",

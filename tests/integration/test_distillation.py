@@ -14,8 +14,8 @@ from mmdemo.core.types import AskRequest, AskResult
 from mmdemo.data.read import read_examples
 from mmdemo.media.image import load_picture
 from mmdemo.models import checkpoint, load
-from mmdemo.train import run
 from tests.small_bases import write_pictures, write_text, write_vision
+from tests.training import train
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def trained(place: Path, out: str, *overrides: str, teacher: str | None = None) -> Path:
-    done = run.main(
+    done = train(
         task="ask",
         data=[place / "pictures"],
         out=out,

@@ -56,14 +56,14 @@ def test_from_the_list_to_a_model_that_is_compared(place: Path, capsys: pytest.C
     assert hub_bases.check(choice, found) == before.memory > 0
 
     # started, stopped in the middle, and gone on with
-    run = runs.start(settings.arguments(choice), name=choice.out)
+    run = runs.start(settings.request_of(choice), name=choice.out)
     assert (run.base, run.start) == ("tiny-blip", known.id)
     until("mine", lambda run: run.state is State.TRAINING and run.step > 10)
     runs.stop("mine")
     run = until("mine", lambda run: not run.active)
     assert (run.state, run.model, run.resumable) == (State.STOPPED, True, True), runs.log_end("mine")
     # what runs.resume starts as well, without the seconds that another process takes
-    assert main(["train", *settings.arguments(choice), "--resume"]) == 0
+    assert main(["train", *settings.request_of(choice).to_argv(), "--resume"]) == 0
     run = runs.read_run("mine")
     assert run.state is State.DONE, runs.log_end("mine")
 

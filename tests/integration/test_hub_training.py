@@ -40,6 +40,7 @@ from tests.tiny_models.florence import make_florence
 from tests.tiny_models.open_clip_ import make_clip
 from tests.tiny_models.vilt import make_vilt
 from tests.tiny_models.zero_shot import make_siglip
+from tests.training import train
 
 MAKE: dict[str, Any] = {
     "clip": make_clip,
@@ -125,7 +126,7 @@ def tuned(
 ) -> Path:
     task, data = TASKS[kind]
     quick = ["train.epochs=4", "train.batch_size=4", "train.learning_rate=5e-3", "train.lora_rank=2"]
-    done = run.main(
+    done = train(
         task=task,
         data=[made / data],
         out=out,
@@ -304,7 +305,7 @@ def test_head_and_last_blocks(made: Path, place: Path, kind: str, tune: str, onl
 
 def test_processors_of_libraries_work_in_full_numbers(made: Path, place: Path) -> None:
     folder = make_whisper_classifier(made / "bases" / "tiny-whisper")
-    run.main(
+    train(
         task="sentiment",
         data=[made / "voices"],
         out="mine",
@@ -329,13 +330,13 @@ def test_classes_of_folders_are_offered(made: Path, place: Path) -> None:
 
 def test_what_cannot_be_is_said_at_once(made: Path, place: Path) -> None:
     with pytest.raises(MmdemoError, match="cannot be the base of caption: it serves ask"):
-        run.main(
+        train(
             task="caption", data=[made / "pictures"], out="x", base=str(base(made, "blip")), device="cpu", overrides=[]
         )
     with pytest.raises(MmdemoError, match=r"net\.width cannot be set here: the network is that of tiny-blip"):
         tuned(made, place, "blip", "x", ["net.width=16"])
     with pytest.raises(MmdemoError, match="A public model cannot be taught by --teacher"):
-        run.main(
+        train(
             task="ask",
             data=[made / "pictures"],
             out="x",
@@ -398,7 +399,7 @@ def test_what_was_merged_is_tuned_further(made: Path, place: Path) -> None:
         (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     quick = ["train.epochs=1", "train.batch_size=4", "train.lora_rank=2", 'train.precision="fp32"']
     data = [made / "own voices"]
-    run.main(task="sentiment", data=data, out="first", base=str(base(made, "wav2vec2")), overrides=quick, device="cpu")
+    train(task="sentiment", data=data, out="first", base=str(base(made, "wav2vec2")), overrides=quick, device="cpu")
     first = checkpoint.read_config(place / "first")
     assert "boredom" in first.labels
     whole = merge.merge(place / "first", place / "merged")
@@ -406,7 +407,7 @@ def test_what_was_merged_is_tuned_further(made: Path, place: Path) -> None:
     assert again.config.labels == first.labels
     for mine, theirs in zip(answers(again), answers(load("sentiment", "first", device="cpu")), strict=True):
         assert mine == pytest.approx(theirs, abs=1e-5)
-    run.main(task="sentiment", data=data, out="second", base=str(whole), overrides=quick, device="cpu")
+    train(task="sentiment", data=data, out="second", base=str(whole), overrides=quick, device="cpu")
     second = checkpoint.read_config(place / "second")
     assert second.labels == first.labels
     assert second.card.licence == first.card.licence
@@ -419,7 +420,7 @@ def test_what_was_merged_is_tuned_further(made: Path, place: Path) -> None:
     if not some.exists():
         for thing in ("boat", "star"):
             shutil.copytree(made / "things" / "train" / THINGS[0], some / "train" / thing)
-    run.main(task="classify", data=[some], out="more", base=str(things), overrides=quick, device="cpu")
+    train(task="classify", data=[some], out="more", base=str(things), overrides=quick, device="cpu")
     assert checkpoint.read_config(place / "more").settings[CLASSES] == (*sorted(THINGS), "boat", "star")
 
 

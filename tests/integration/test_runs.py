@@ -25,6 +25,7 @@ from mmdemo.train import run as training
 from mmdemo.train import state
 from mmdemo.train.folder import STOP, TRAINER, read_json
 from mmdemo.train.record import TrainProgress
+from mmdemo.train.request import TrainRequest
 from mmdemo.train.trainer import Interrupted
 from tests.integration.test_training import Stops, configured, made, place, planned, trained
 
@@ -67,14 +68,17 @@ def same_weights(one: Path, other: Path) -> bool:
 
 
 def test_a_run_outlives_its_starter_and_its_own_death_and_ends_where_it_would_have(made: Path, place: Path) -> None:
-    code = "import sys, time; from mmdemo.studio import runs\nruns.start(sys.argv[1:], name='run'); time.sleep(300)"
+    code = (
+        "import sys, time; from mmdemo.studio import runs; from mmdemo.train.request import TrainRequest\n"
+        "runs.start(TrainRequest.from_argv(sys.argv[1:]), name='run'); time.sleep(300)"
+    )
     words = wanted(made, place, *LONG)
     app = subprocess.Popen([sys.executable, "-c", code, *words], cwd=ROOT, start_new_session=True)
     end = time.monotonic() + 60
     while not (place / "run" / TRAINER / "supervisor.json").exists():
         assert time.monotonic() < end
         time.sleep(0.02)
-    whole = runs.start(words, name="whole")  # never interrupted, and not before it is its turn
+    whole = runs.start(TrainRequest.from_argv(words), name="whole")  # never interrupted, and not before it is its turn
     assert whole.state is State.QUEUED
     assert (whole.place, whole.ahead) == (2, ("run",))
     os.killpg(app.pid, signal.SIGKILL)
@@ -243,7 +247,7 @@ def test_the_command_says_who_trains_and_waits_where_it_is_asked_to(made: Path, 
     assert run.state is State.DONE
     assert run.source == "command"
     request = read_json(run.folder / TRAINER / "request.json")
-    assert request["arguments"][:3] == ["ask", "--data", str(made / "pictures")]
+    assert request["request"]["data"] == request["data"] == [str(made / "pictures")]
     assert request["out"] == str(place / "beside")
     assert "Traceback" not in said["waits"]
     assert runs.read_run("waits").state is State.STOPPED

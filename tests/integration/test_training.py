@@ -33,6 +33,7 @@ from mmdemo.train.trainer import Interrupted
 from tests.sealed import seal
 from tests.small_bases import write_pictures, write_text, write_vision
 from tests.sounds import speech_like
+from tests.training import train
 
 NETS = {
     "ask": "width = 16\nlayers = 1\nheads = 2\ndropout = 0.0",
@@ -105,7 +106,7 @@ def configured(place: Path, task: str, *, train: str = "") -> Path:
 def trained(made: Path, place: Path, task: str, out: str = "mine", overrides: Sequence[str] = ()) -> Path:
     """The command ``train``, on the made data."""
     sounds = task == "sentiment"
-    done = run.main(
+    done = train(
         task=task,
         data=[made / ("voices" if sounds else "pictures")],
         out=out,
@@ -178,7 +179,7 @@ def test_a_second_training_starts_from_the_first(made: Path, place: Path) -> Non
         table = more / "train" / "questions.jsonl"
         rows = [{**json.loads(line), "answer": "zebra"} for line in table.read_text().splitlines()[:2]]
         table.write_text(table.read_text() + "".join(json.dumps(row) + "\n" for row in rows))
-    run.main(
+    train(
         task="ask",
         data=[more],
         out="second",
@@ -199,7 +200,7 @@ def test_a_second_training_starts_from_the_first(made: Path, place: Path) -> Non
     assert load("ask", "second", device="cpu")
 
     with pytest.raises(MmdemoError, match=r"ask-base cannot be the base of this network: tensor \S+ has shape"):
-        run.main(
+        train(
             task="ask",
             data=[more],
             out="third",
@@ -478,11 +479,11 @@ def test_a_mistake_is_one_sentence(made: Path, place: Path, override: str, words
 
 def test_a_task_that_does_not_exist(made: Path, place: Path) -> None:
     with pytest.raises(MmdemoError, match=r"no task 'caption5'.*Did you mean caption"):
-        run.main(task="caption5", data=[made / "pictures"], out="x", device="cpu")
+        train(task="caption5", data=[made / "pictures"], out="x", device="cpu")
 
 
 def test_folds_are_pooled(made: Path, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    done = run.main(
+    done = train(
         task="sentiment",
         data=[made / "voices"],
         out="folds",
@@ -508,7 +509,7 @@ def test_classes_of_ones_own_are_asked_for_by_themselves(
         folder = place / "pets" / ("cat", "robin")[i % 2]
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(picture, folder)
-    run.main(
+    train(
         task="classify",
         data=[place / "pets"],
         out="pets-model",
@@ -525,7 +526,7 @@ def test_classes_of_ones_own_are_asked_for_by_themselves(
     assert labels == {"cat", "robin", "none of these"}
     # pictures of a class that is spelled otherwise are more of that class
     (place / "pets" / "cat").rename(place / "pets" / "Cat")
-    run.main(
+    train(
         task="classify",
         data=[place / "pets"],
         out="more",

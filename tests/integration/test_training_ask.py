@@ -9,8 +9,8 @@ import pytest
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.types import AskResult
 from mmdemo.models import checkpoint, load, probe
-from mmdemo.train import run
 from tests.small_bases import write_pictures, write_text, write_vision
+from tests.training import train as run_train
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def train(place: Path, out: str, *, base: str, net: str) -> None:
         f"[data]\nleast = 1\n[net]\n{net}\n[train]\nepochs = 1\nbatch_size = 4\n"
         '[card]\nsummary = "Made for a test."\nlicence = "cc0-1.0"\n'
     )
-    assert run.main(task="ask", data=[place / "pictures"], out=out, config=file, base=base, device="cpu") == 0
+    assert run_train(task="ask", data=[place / "pictures"], out=out, config=file, base=base, device="cpu") == 0
 
 
 def test_a_network_that_weighs_and_reads_words_itself(place: Path) -> None:

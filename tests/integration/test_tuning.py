@@ -17,6 +17,7 @@ from mmdemo.train import run
 from mmdemo.train.trainer import Interrupted
 from tests.integration.test_training import Stops, configured, made, place, planned, trained
 from tests.small_bases import THINGS, draw
+from tests.training import train
 
 __all__ = ["made", "place"]
 
@@ -63,7 +64,7 @@ def test_a_run_goes_on_from_a_tuned_trunk(made: Path, place: Path) -> None:
     first = trained(made, place, "caption", "first", [*SHORT, "train.tune=last:1"])
 
     def second(out: str, *overrides: str) -> Path:
-        run.main(
+        train(
             task="caption",
             data=[made / "pictures"],
             out=out,
@@ -125,7 +126,7 @@ def test_speech(made: Path, place: Path, tune: str, views: int) -> None:
 
 def test_speech_goes_on_from_its_own_checkpoint(made: Path, place: Path) -> None:
     first = trained(made, place, "sentiment", "first", [*SHORT, "train.tune=all"])
-    run.main(
+    train(
         task="sentiment",
         data=[made / "voices"],
         out="second",
@@ -148,7 +149,7 @@ def test_folders_of_classes(made: Path, place: Path, tmp_path: Path) -> None:
             (tmp_path / "classes" / split / thing).mkdir(parents=True)
             for i in range(count):
                 draw("red", thing, 10 * count + i).save(tmp_path / "classes" / split / thing / f"{i}.png")
-    run.main(
+    train(
         task="classify",
         data=[tmp_path / "classes"],
         out="things",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from mmdemo.cli import main
 from mmdemo.cli.check import seed_of
 from mmdemo.core.errors import MmdemoError
+from mmdemo.train.request import TrainRequest
 from tests.unit.data.made import write_classes
 
 
@@ -48,9 +50,10 @@ def test_a_leak_refuses_unless_it_is_allowed(tmp_path: Path, capsys: pytest.Capt
 def test_the_seed_is_that_of_the_training(tmp_path: Path) -> None:
     file = tmp_path / "own.toml"
     file.write_text("[train]\nseed = 7\n", encoding="utf-8")
-    assert seed_of("classify", file, []) == 7
-    assert seed_of("classify", file, ["train.seed=3", "train.epochs=1"]) == 3
-    assert seed_of("classify", None, []) == 0
+    request = TrainRequest(task="classify", data=(), config=file)
+    assert seed_of(request) == 7
+    assert seed_of(replace(request, overrides=("train.seed=3", "train.epochs=1"))) == 3
+    assert seed_of(replace(request, config=None)) == 0
     file.write_text("[train", encoding="utf-8")
     with pytest.raises(MmdemoError, match=r"own.toml cannot be read"):
-        seed_of("classify", file, [])
+        seed_of(request)

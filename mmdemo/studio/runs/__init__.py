@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import ROOT, checkpoints_root
 from mmdemo.studio.runs import queue
 from mmdemo.studio.runs.history import check_name, delete, rename
-from mmdemo.studio.runs.reading import ACTIVE, Run, State, folder_of, list_runs, option, read_run
+from mmdemo.studio.runs.reading import ACTIVE, Run, State, folder_of, list_runs, read_run
 from mmdemo.studio.runs.supervise import NOW, detached, read_stop
 from mmdemo.train import folder as files
 from mmdemo.train.folder import (
@@ -37,6 +37,7 @@ from mmdemo.train.folder import (
     read_json,
     write_json,
 )
+from mmdemo.train.request import TrainRequest, write_request
 
 __all__ = [
     "ACTIVE",
@@ -116,38 +117,26 @@ def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
 # ---------------------------------------------------------------- starting
 
 
-def start(arguments: Sequence[str], *, name: str) -> Run:
+def start(request: TrainRequest, *, name: str) -> Run:
     """Start a training as a process of its own; returns at once.
 
     Args:
-        arguments: What follows ``python -m mmdemo train``, with absolute paths; ``--out`` is set to the run's folder.
+        request: What to train; its ``out`` becomes the run's folder.
         name: Of the run and of the model that it makes.
 
     Raises:
         MmdemoError: The name is taken or cannot be one, data are not there, or the disk is full.
     """
     check_name(name)
-    words = _without(arguments, "--out")
-    data = [words[i + 1] for i, word in enumerate(words[:-1]) if word == "--data"]
-    data += [word.partition("=")[2] for word in words if word.startswith("--data=")]
-    for source in data:
-        if not Path(source).exists():
+    for source in request.data:
+        if not source.exists():
             raise MmdemoError(f"{name} cannot be started", f"there is no {source}")
     folder = (checkpoints_root() / name).absolute()
-    request = {
-        "arguments": [*words, "--out", str(folder)],
-        "task": words[0] if words else "",
-        "data": data,
-        "out": str(folder),
-        "device": queue.device_of(option(words, "--device") or "auto"),
-        "created": time.time(),
-        "source": "page",
-    }
     place = folder / TRAINER
     try:
         folder.mkdir(parents=True)  # of two with the same name, one has it
         place.mkdir()
-        write_json(request, place / REQUEST)
+        write_request(request, place, device=queue.device_of(request.device), source="page")
         _send(folder, {})
     except FileExistsError:
         raise MmdemoError(f"There is a {name} already", "", "Choose another name") from None
@@ -156,18 +145,6 @@ def start(arguments: Sequence[str], *, name: str) -> Run:
         _remove(folder)
         raise MmdemoError(f"{name} cannot be started", error.strerror or str(error)) from None
     return read_run(name)
-
-
-def _without(arguments: Sequence[str], name: str) -> list[str]:
-    kept, skip = [], False
-    for word in map(str, arguments):
-        if skip:
-            skip = False
-        elif word == name:
-            skip = True
-        elif not word.startswith(f"{name}=") and word not in {"--resume", "--queue"}:
-            kept.append(word)
-    return kept
 
 
 def _remove(folder: Path) -> None:

@@ -6,6 +6,7 @@ import re
 import shutil
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
@@ -15,6 +16,7 @@ from mmdemo.models import folder as checkpoints
 from mmdemo.models.registry import SHIPPED
 from mmdemo.studio.runs.reading import Run, list_runs, read_run
 from mmdemo.train.folder import PLAN, REQUEST, TRAINER, read_json, write_json
+from mmdemo.train.request import read_request
 
 LONGEST = 60
 """Characters of a name."""
@@ -118,12 +120,13 @@ def _say_name(folder: Path, old: str, new: str) -> None:
         if isinstance(told.get("command"), str):
             write_json({**told, "command": _said(told["command"], old, new)}, file)
     file = folder / TRAINER / REQUEST
-    request = read_json(file)
-    if request:
-        out, words = str(folder.absolute()), [str(word) for word in request.get("arguments") or []]
-        for i, word in enumerate(words[:-1]):
-            words[i + 1] = out if word == "--out" else words[i + 1]
-        write_json({**request, "out": out, "arguments": words}, file)
+    told = read_json(file)
+    request, out = read_request(told), str(folder.absolute())
+    if request is not None:
+        told.pop("arguments", None)
+        told["request"] = replace(request, out=out).to_json()
+    if told:
+        write_json({**told, "out": out}, file)
 
 
 def _said(text: str, old: str, new: str) -> str:

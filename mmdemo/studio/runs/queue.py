@@ -18,7 +18,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from filelock import FileLock, Timeout
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import cache_root
 from mmdemo.train.folder import STATUS, TRAINER, Event, lives, me, read_json, write_json
-from mmdemo.train.request import write_request
+from mmdemo.train.request import TrainRequest, write_request
 
 PAUSE = 0.5
 """Seconds between two looks of one who waits."""
@@ -125,17 +125,17 @@ def _read(file: Path, *, alive: bool = False) -> Ticket | None:
 
 
 @contextmanager
-def announced(folder: Path, words: Sequence[str], *, device: str) -> Iterator[None]:
+def announced(folder: Path, request: TrainRequest | None, *, device: str) -> Iterator[None]:
     """Give a run that is about to wait a folder, so that it is seen; one that gives up waiting says so there.
 
     Args:
-        words: What follows ``train`` on its command line; nothing is written where there are none.
+        request: What it was asked for; nothing is written where there is none.
     """
-    place, new = folder / TRAINER, bool(words) and not folder.exists()
-    if new:
+    place, new = folder / TRAINER, request is not None and not folder.exists()
+    if request is not None and new:
         try:
             place.mkdir(parents=True)
-            write_request(words, place, device=device_of(device))
+            write_request(request, place, device=device_of(device))
             write_json({"state": "queued", "time": time.time(), **me()}, place / STATUS)
         except OSError as error:
             raise MmdemoError(f"Nothing can be written in {place}", error.strerror or str(error)) from None

@@ -46,6 +46,7 @@ from mmdemo.train.folder import (
     read_json,
     resident,
 )
+from mmdemo.train.request import TrainRequest, read_request
 
 log = logging.getLogger("mmdemo")
 
@@ -219,7 +220,7 @@ def _read(folder: Path, queues: Mapping[str, Sequence[queue.Ticket]]) -> Run:
     place = folder / TRAINER
     status, request, plan = (_told(place / name) for name in (STATUS, REQUEST, PLAN))
     end = read_json(place / EXIT)
-    arguments = [str(word) for word in _listed(request.get("arguments"))]
+    asked = read_request(request)
     settings = _settings(place, plan)
     ahead = _ahead(folder, queues)
     state, reason = _state(place, status, end, waits=ahead is not None)
@@ -238,15 +239,15 @@ def _read(folder: Path, queues: Mapping[str, Sequence[queue.Ticket]]) -> Run:
     if active and status.get("state") != State.QUEUED and lives(status):
         seconds += max(0.0, now - (_number(status.get("time")) or now))
     data = [str(entry) for entry in _listed(request.get("data") or plan.get("data"))]
-    resumable, why_not = _resumable(folder.name, state, request, data)
+    resumable, why_not = _resumable(folder.name, state, asked, data)
     return Run(
         name=folder.name,
         task=task,
         state=state,
         folder=folder,
         data=tuple(data),
-        base=_base(arguments, plan, task, folder.name),
-        start=option(arguments, "--base"),
+        base=_base(asked, plan, task, folder.name),
+        start=(asked and asked.base) or "",
         device=str(request.get("device") or ""),
         source=str(request.get("source") or ""),
         place=len(ahead) + 1 if ahead is not None and state is State.QUEUED else 0,
@@ -270,7 +271,7 @@ def _read(folder: Path, queues: Mapping[str, Sequence[queue.Ticket]]) -> Run:
         exit_code=None if active else _code(end),
         model=(folder / checkpoints.WEIGHTS).is_file() and (folder / "config.json").is_file(),
         metrics=_metrics(folder),
-        command=_command(arguments, plan),
+        command=_command(asked, plan),
         resumable=resumable,
         why_not=why_not,
     )
@@ -346,12 +347,12 @@ def _trains(folder: Path, request: Event) -> tuple[str, ...]:
     return () if now is None or now.folder == str(folder.resolve()) else (now.run,)
 
 
-def _resumable(name: str, state: State, request: Event, data: Sequence[str]) -> tuple[bool, str]:
+def _resumable(name: str, state: State, asked: TrainRequest | None, data: Sequence[str]) -> tuple[bool, str]:
     if state in ACTIVE:
         return False, f"{name} is running"
     if state is State.DONE:
         return False, f"{name} has finished already"
-    if not _listed(request.get("arguments")):
+    if asked is None:
         return False, f"{name} was started by an older version, which did not note how; give its command with --resume"
     for place in data:
         if not Path(place).exists():
@@ -395,27 +396,16 @@ def _settings(place: Path, plan: Event) -> dict[str, object]:
     return current_names("train", train) if isinstance(train, dict) else {}
 
 
-def option(arguments: Sequence[str], name: str) -> str:
-    """The last value of an option of the command line; "" where it is not given."""
-    found = ""
-    for number, word in enumerate(arguments):
-        if word == name and number + 1 < len(arguments):
-            found = arguments[number + 1]
-        elif word.startswith(f"{name}="):
-            found = word.partition("=")[2]
-    return found
-
-
-def _base(arguments: Sequence[str], plan: Event, task: str, name: str) -> str:
-    given = option(arguments, "--base") or str(plan.get("base") or "")
+def _base(asked: TrainRequest | None, plan: Event, task: str, name: str) -> str:
+    given = (asked and asked.base) or str(plan.get("base") or "")
     shipped = f"{task}-base"
     if HUB_ID.match(given) and not Path(given).exists():
         return given
     return Path(given).name if given else ("" if name == shipped else shipped)
 
 
-def _command(arguments: Sequence[str], plan: Event) -> str:
-    return f"python -m mmdemo train {shlex.join(arguments)}" if arguments else str(plan.get("command") or "")
+def _command(asked: TrainRequest | None, plan: Event) -> str:
+    return f"python -m mmdemo train {shlex.join(asked.to_argv())}" if asked else str(plan.get("command") or "")
 
 
 def _task(folder: Path) -> str:

@@ -12,9 +12,11 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import Unreadable, read_text
 from mmdemo.core.settings import ROOT
 from mmdemo.core.writing import json_text
@@ -33,6 +35,7 @@ from mmdemo.train.folder import (
     read_json,
     write_json,
 )
+from mmdemo.train.request import read_request
 
 TRIES = 30
 """Times that the end of a run is written down where the disk is full, a second apart."""
@@ -98,8 +101,10 @@ def _watched(folder: Path, place: Path, about: dict[str, Any]) -> int:
 
 def command(folder: Path) -> list[str]:
     """What starts a run as ``trainer/request.json`` has it, and goes on with it where it has a state."""
-    words = [str(word) for word in read_json(folder / TRAINER / REQUEST).get("arguments") or []]
-    words += ["--out", str(folder)]  # the last one counts; all of checkpoints/ may have been moved
+    request = read_request(read_json(folder / TRAINER / REQUEST))
+    if request is None:
+        raise MmdemoError(f"{folder.name} cannot be started", f"its {REQUEST} is missing or damaged")
+    words = replace(request, out=str(folder)).to_argv()  # all of checkpoints/ may have been moved
     resume = ["--resume"] if newest_state(folder / TRAINER / STATES) is not None else []
     return [sys.executable, "-m", "mmdemo", "train", *words, *resume, "--queue"]
 

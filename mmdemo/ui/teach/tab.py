@@ -327,7 +327,7 @@ def build(page: Page, studio: Studio) -> None:
             if found is not None and found.data == choice.data and not found.good:
                 raise MmdemoError(text("teach_not_yet", language), found.refusals[0].rstrip("."))
             hub_bases.check(choice, found)
-            run = runs.start(choices.arguments(choice), name=choice.out)
+            run = runs.start(choices.request_of(choice), name=choice.out)
         except Exception as error:
             return [notice(error, language), *(gr.skip() for _ in range(4))]
         return ["", run.name, *switch("runs"), gr.Timer(active=True)]

@@ -114,7 +114,7 @@ def test_their_settings_are_those_of_the_command_line(models: Path, task: str, n
     values = {"base": base, "leaks": False, **shown}
     choice = page.chosen(task, [models], [values[one] for one in page.names()], device="auto", language="en")
     assert dict(choice.overrides) == {}
-    assert settings.arguments(choice) == (task, "--data", str(models), "--out", "mine", "--base", base)
+    assert settings.request_of(choice).to_argv() == (task, "--data", str(models), "--out", "mine", "--base", base)
     assert [kind for _, kind in page.tune_update("lora", public=True, language="en").choices] == [
         "head",
         "last",

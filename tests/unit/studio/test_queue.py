@@ -17,6 +17,7 @@ import pytest
 from mmdemo.core.settings import ROOT
 from mmdemo.studio.runs import queue
 from mmdemo.train.folder import TRAINER, born, lives, me, read_json, write_json
+from mmdemo.train.request import TrainRequest
 
 WAITER = """
 import sys
@@ -116,16 +117,16 @@ def test_a_ticket_is_taken_over_with_its_place(tmp_path: Path) -> None:
 
 def test_a_run_that_waits_is_given_a_folder_and_one_that_gives_up_says_so(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    waits = queue.announced(folder, ["ask", "--data", "/d"], device="cpu")
+    waits = queue.announced(folder, TrainRequest(task="ask", data=(Path("/d"),)), device="cpu")
     with waits:
         assert read_json(folder / TRAINER / "status.json")["state"] == "queued"
-        assert read_json(folder / TRAINER / "request.json")["arguments"] == ["ask", "--data", "/d"]
+        assert read_json(folder / TRAINER / "request.json")["request"]["data"] == ["/d"]
     shutil.rmtree(folder)
-    with pytest.raises(KeyboardInterrupt), queue.announced(folder, ["ask"], device="cpu"):
+    with pytest.raises(KeyboardInterrupt), queue.announced(folder, TrainRequest(task="ask", data=()), device="cpu"):
         raise KeyboardInterrupt
     assert read_json(folder / TRAINER / "status.json")["state"] == "stopped"
     (tmp_path / "desk").mkdir()
-    with queue.announced(tmp_path / "desk", ["ask"], device="cpu"):
+    with queue.announced(tmp_path / "desk", TrainRequest(task="ask", data=()), device="cpu"):
         assert not list((tmp_path / "desk").iterdir()), "not in what may be somebody else's folder"
 
 

@@ -23,6 +23,7 @@ from mmdemo.studio import runs
 from mmdemo.studio.runs import Run, State, queue, supervise
 from mmdemo.studio.runs.reading import GONE, size_of
 from mmdemo.train.folder import TRAINER, born, me, read_json, write_json
+from mmdemo.train.request import TrainRequest
 
 
 @pytest.fixture(autouse=True)
@@ -38,8 +39,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             runs.stop(run.name)
 
 
-def wanted(place: Path, *more: str) -> list[str]:
-    return ["classify", "--data", str(place.parent / "data"), "--device", "cpu", *more]
+def wanted(place: Path, *overrides: str) -> TrainRequest:
+    return TrainRequest(task="classify", data=(place.parent / "data",), overrides=overrides, device="cpu")
 
 
 def until(name: str, true: Callable[[Run], object]) -> Run:
@@ -71,14 +72,14 @@ DEAD = {"pid": 2**22 + 1, "born": "never", "time": 50.0}
 
 
 def test_a_run_that_cannot_begin_says_why_with_code_and_log(place: Path) -> None:
-    run = runs.start(wanted(place, "--nonsense"), name="wrong")
+    run = runs.start(wanted(place, "nonsense=1"), name="wrong")
     assert run.state is State.QUEUED
     assert run.source == "page"
     run = until("wrong", lambda run: run.exit_code is not None)
     assert run.state is State.FAILED
-    assert run.reason == "No such option: --nonsense."
+    assert run.reason == "--set nonsense=1 is not understood: it must read section.key=value."
     assert run.exit_code == 2
-    assert "No such option" in runs.log_end("wrong")
+    assert "is not understood" in runs.log_end("wrong")
     assert run.resumable
     assert not run.model
     assert queue.waiting("cpu") == []
@@ -117,12 +118,16 @@ def test_runs_wait_for_the_device_and_one_that_is_stopped_lets_the_next_pass(pla
 
 def test_the_starter_may_be_killed(place: Path) -> None:
     code = (
-        "import sys, time; from mmdemo.studio import runs\n"
-        "print(runs.start(sys.argv[1:], name='outlives').state, flush=True); time.sleep(60)"
+        "import sys, time; from mmdemo.studio import runs; from mmdemo.train.request import TrainRequest\n"
+        "request = TrainRequest.from_argv(sys.argv[1:])\n"
+        "print(runs.start(request, name='outlives').state, flush=True); time.sleep(60)"
     )
     with queue.turn("cpu", place / "earlier", wait=False, say=print):
         page = subprocess.Popen(
-            [sys.executable, "-c", code, *wanted(place)], cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True
+            [sys.executable, "-c", code, *wanted(place).to_argv()],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
         )
         assert page.stdout is not None
         assert page.stdout.readline().strip() == b"queued"
@@ -208,7 +213,7 @@ def test_without_room_to_say_so_a_run_is_not_left_half_stopped(place: Path, monk
 
 def test_what_cannot_be_started(place: Path) -> None:
     with pytest.raises(MmdemoError, match="x cannot be started: there is no /nowhere"):
-        runs.start(["classify", "--data", "/nowhere"], name="x")
+        runs.start(TrainRequest(task="classify", data=(Path("/nowhere"),)), name="x")
     for name in ("", ".x", "-x", "a/b", "..", "a b", "x" * 61, "ask-base", "x.part", "x.old", "con", "nul.txt", "x."):
         with pytest.raises(MmdemoError, match="cannot be the name of a run"):
             runs.start(wanted(place), name=name)
@@ -388,7 +393,8 @@ def test_renamed_it_says_its_new_name_everywhere(place: Path) -> None:
     assert read_json(place / "new" / "metrics.json")["command"].endswith("--out new --config old")
     assert read_json(place / "new" / TRAINER / "plan.json")["command"].endswith("--out new --config old")
     request = read_json(place / "new" / TRAINER / "request.json")
-    assert request["arguments"] == ["ask", "--out", str(place / "new")]
+    assert request["request"] == {"task": "ask", "data": [], "out": str(place / "new")}
+    assert "arguments" not in request
     assert request["out"] == str(place / "new")
 
 

@@ -59,7 +59,7 @@ def test_the_command_says_all_that_was_chosen_and_can_be_pasted(monkeypatch: pyt
 def test_the_arguments_of_the_process_are_the_same_with_absolute_paths() -> None:
     choice = chosen(overrides={"train.epochs": 3.0})
 
-    shown, given = shlex.split(settings.command(choice))[4:], settings.arguments(choice)
+    shown, given = shlex.split(settings.command(choice))[4:], settings.request_of(choice).to_argv()
 
     assert [word for word in shown if "my pets" not in word] == [word for word in given if "my pets" not in word]
     assert str(Path("my pets").resolve()) in given
@@ -68,7 +68,7 @@ def test_the_arguments_of_the_process_are_the_same_with_absolute_paths() -> None
 def test_what_is_as_the_task_has_it_is_not_said() -> None:
     own = settings.settings_of("classify").train
 
-    words = settings.arguments(chosen(base="classify-base", overrides={"train.epochs": own.epochs}))
+    words = settings.request_of(chosen(base="classify-base", overrides={"train.epochs": own.epochs})).to_argv()
 
     assert "--set" not in words
     assert "--base" not in words

@@ -39,7 +39,7 @@ def test_untouched_controls_say_the_tasks_own_configuration(task: str) -> None:
     choice = page.chosen(task, [Path("/data")], held(task), device="auto", language="en")
 
     assert dict(choice.overrides) == {}
-    assert settings.arguments(choice) == (task, "--data", "/data", "--out", "mine")
+    assert settings.request_of(choice).to_argv() == (task, "--data", "/data", "--out", "mine")
 
 
 def test_a_text_field_that_nobody_has_touched_is_empty() -> None:
