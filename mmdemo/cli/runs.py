@@ -12,7 +12,7 @@ from mmdemo.core.types import Json
 from mmdemo.core.writing import json_text
 
 if TYPE_CHECKING:
-    from mmdemo.studio.runs import Run
+    from mmdemo.runs import Run
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +25,7 @@ def runs(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list on stdout, nothing else.")] = False,
 ) -> None:
     """List trainings, newest first: state, progress, figure, time, size."""
-    from mmdemo.studio.runs import list_runs, log_end, read_run
+    from mmdemo.runs import list_runs, log_end, read_run
 
     found = list_runs() if name is None else (read_run(name),)
     if as_json:

@@ -121,7 +121,7 @@ def _turn(request: TrainRequest, *, wait: bool) -> Iterator[None]:
     A run that waits and has no folder yet is given one with its request, for all to see it.
     """
     from mmdemo.cli.terminal import say
-    from mmdemo.studio.runs import queue
+    from mmdemo.runs import queue
     from mmdemo.train.request import out_folder
 
     if int(os.environ.get("RANK", "0")):

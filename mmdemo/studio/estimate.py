@@ -26,8 +26,8 @@ from mmdemo.studio.settings import Choice, settings_of
 from mmdemo.tasks.tune import Tune
 
 if TYPE_CHECKING:
+    from mmdemo.runs.reading import Run
     from mmdemo.studio.preview import Preview
-    from mmdemo.studio.runs.reading import Run
 
 START = 6.0
 """Seconds from the command to the first row: imports, networks, hashes of the data."""
@@ -167,7 +167,7 @@ def _parts(task: str, settings: Mapping[str, object], *, rows: int, files: int) 
 
 def _done(task: str, tune: str) -> Iterator[Run]:
     """Finished runs of the same kind, the newest first."""
-    from mmdemo.studio.runs.reading import State, list_runs
+    from mmdemo.runs.reading import State, list_runs
 
     for run in list_runs():
         if run.task == task and run.state is State.DONE and str(run.settings.get("tune")) == tune:

@@ -21,8 +21,8 @@ from mmdemo.train.hub_cost import TuningCost, check_memory, cost_of
 from mmdemo.train.plan import base_here
 
 if TYPE_CHECKING:
+    from mmdemo.runs.reading import Run
     from mmdemo.studio.preview import Preview
-    from mmdemo.studio.runs.reading import Run
 
 
 def hub_starting_points(task: str) -> tuple[InstalledModel, ...]:
@@ -129,7 +129,7 @@ def check(choice: Choice, preview: Preview | None = None) -> int:
 
 def _taken(device: str) -> bool:
     """Whether somebody trains there, or waits to."""
-    from mmdemo.studio.runs.reading import ACTIVE, list_runs
+    from mmdemo.runs.reading import ACTIVE, list_runs
 
     return any(run.state in ACTIVE and device_of(run) == device for run in list_runs())
 

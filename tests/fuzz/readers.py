@@ -218,7 +218,7 @@ def run(rng: Random, folder: Path) -> None:
     """One file of a run is changed; it is listed, and drawn as the page and the command line do."""
     from mmdemo.cli.runs import run_json
     from mmdemo.core.writing import json_text
-    from mmdemo.studio.runs.reading import list_runs, read_run
+    from mmdemo.runs.reading import list_runs, read_run
     from mmdemo.train.folder import read_events, read_learned
     from mmdemo.ui.runs import view
 

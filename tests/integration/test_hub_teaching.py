@@ -12,13 +12,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mmdemo import runs
 from mmdemo.cli import main
 from mmdemo.core.errors import MmdemoError
 from mmdemo.models import checkpoint, list_models, load, probe
 from mmdemo.models.families.factory import register_installed
-from mmdemo.studio import compare, hub_bases, preview, run_data, runs, settings
+from mmdemo.runs import Run, State, queue
+from mmdemo.studio import compare, hub_bases, preview, run_data, settings
 from mmdemo.studio.estimate import estimate
-from mmdemo.studio.runs import Run, State, queue
 from mmdemo.studio.settings import Choice
 from tests.small_bases import write_pictures
 from tests.tiny_models.blip import make_blip_ask

@@ -16,11 +16,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mmdemo import runs
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import ROOT
 from mmdemo.models import checkpoint, list_models, load
-from mmdemo.studio import runs
-from mmdemo.studio.runs import Run, State, queue
+from mmdemo.runs import Run, State, queue
 from mmdemo.train import run as training
 from mmdemo.train import state
 from mmdemo.train.folder import STOP, TRAINER, read_json
@@ -69,7 +69,7 @@ def same_weights(one: Path, other: Path) -> bool:
 
 def test_a_run_outlives_its_starter_and_its_own_death_and_ends_where_it_would_have(made: Path, place: Path) -> None:
     code = (
-        "import sys, time; from mmdemo.studio import runs; from mmdemo.train.request import TrainRequest\n"
+        "import sys, time; from mmdemo import runs; from mmdemo.train.request import TrainRequest\n"
         "runs.start(TrainRequest.from_argv(sys.argv[1:]), name='run'); time.sleep(300)"
     )
     words = wanted(made, place, *LONG)

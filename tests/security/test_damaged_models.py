@@ -23,8 +23,8 @@ from mmdemo.data.tables import read_rows
 from mmdemo.models import checkpoint, probe, registry, weights
 from mmdemo.models.hub import installed
 from mmdemo.models.loading import load, read
+from mmdemo.runs.reading import State, list_runs
 from mmdemo.studio import datasets, import_model
-from mmdemo.studio.runs.reading import State, list_runs
 from tests.fuzz import seeds
 from tests.sealed import seal
 

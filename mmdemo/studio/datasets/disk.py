@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import datasets_root
-from mmdemo.studio.runs.reading import list_runs
+from mmdemo.runs.reading import list_runs
 
 LOCK_SECONDS = 60.0
 """How long a change waits for another one to end."""

@@ -104,9 +104,9 @@ def build(page: Page, task: gr.Radio, a: gr.Dropdown, b: gr.Dropdown) -> tuple[D
         return gr.skip() if kept is None else compare_view.line(kept[0], at, language_in(request))
 
     def keep_it(kept: Any, at: float, called: str, request: gr.Request) -> tuple[Any, ...]:
+        from mmdemo.runs import check_name
         from mmdemo.studio.compare import folder_of
         from mmdemo.studio.interpolation import save_interpolation
-        from mmdemo.studio.runs import check_name
 
         language = language_in(request)
         try:

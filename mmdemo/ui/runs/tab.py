@@ -97,7 +97,7 @@ def build(page: Page, studio: Studio) -> RunsTab:
     used = [tabs, tab, *(page.models[task] for task in TASKS), *(page.asked[task] for task in TASKS)]
 
     def act(what: str, name: str, request: gr.Request) -> str:
-        from mmdemo.studio import runs
+        from mmdemo import runs
 
         language = language_in(request)
         try:
@@ -120,7 +120,7 @@ def build(page: Page, studio: Studio) -> RunsTab:
         return gr.Row(visible=True), gr.Textbox(value=name), gr.Row(visible=False)
 
     def do_rename(name: str, new: str, request: gr.Request) -> tuple[Any, ...]:
-        from mmdemo.studio import runs
+        from mmdemo import runs
 
         language = language_in(request)
         try:
@@ -135,7 +135,7 @@ def build(page: Page, studio: Studio) -> RunsTab:
         return gr.Row(visible=True), asked, gr.Row(visible=False)
 
     def do_delete(name: str, request: gr.Request) -> tuple[Any, ...]:
-        from mmdemo.studio import runs
+        from mmdemo import runs
 
         language = language_in(request)
         try:
@@ -149,7 +149,8 @@ def build(page: Page, studio: Studio) -> RunsTab:
         return gr.Row(visible=False), gr.Row(visible=False)
 
     def do_download(name: str, request: gr.Request) -> tuple[Any, ...]:
-        from mmdemo.studio import import_model, runs
+        from mmdemo import runs
+        from mmdemo.studio import import_model
 
         try:
             _need(name, language_in(request))
@@ -270,7 +271,7 @@ def _follow(page: Page, studio: Studio, parts: RunsTab, hidden: gr.State, acted:
 
 def _wanted(runs: Sequence[Any], run: Any, language: Language) -> list[Mapping[str, Any]]:
     """Properties of every part of the tab, in the order of :attr:`RunsTab.outputs`."""
-    from mmdemo.studio import runs as on_disk
+    from mmdemo import runs as on_disk
 
     listing = {"value": run_view.run_list(runs, run.name if run else "", language)}
     if run is None:

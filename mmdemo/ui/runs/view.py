@@ -13,7 +13,7 @@ from mmdemo.ui.runs.plot import line, number
 from mmdemo.ui.strings import TEXTS, Language, metric_text, text
 
 if TYPE_CHECKING:
-    from mmdemo.studio.runs import Run
+    from mmdemo.runs import Run
 
 ACTIVE = ("queued", "preparing", "training", "finishing", "stopping")
 """States in which something will still happen by itself."""

@@ -15,7 +15,7 @@ from mmdemo.ui.runs import view as run_view
 from mmdemo.ui.strings import Language, text
 
 if TYPE_CHECKING:
-    from mmdemo.studio.runs import Run
+    from mmdemo.runs import Run
 
 SECONDS = 1.5
 """Between two looks at the disk, while something is running or the tab Runs is open."""
@@ -120,7 +120,7 @@ def _button(what: str, name: str, key: str, language: Language) -> str:
 
 def read_runs() -> tuple[Run, ...]:
     """All runs of whoever uses the page; none when the folder cannot be read just now."""
-    from mmdemo.studio import runs  # only pages that train read it
+    from mmdemo import runs  # only pages that train read it
 
     try:
         return own(runs.list_runs())

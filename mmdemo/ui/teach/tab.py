@@ -317,7 +317,8 @@ def build(page: Page, studio: Studio) -> None:
     # ------------------------------------------------------------ the start
 
     def begin(request: gr.Request, device: str, looked_at: Any, *given: Any) -> list[Any]:
-        from mmdemo.studio import hub_bases, runs
+        from mmdemo import runs
+        from mmdemo.studio import hub_bases
         from mmdemo.studio import settings as choices
 
         language = language_in(request)

@@ -18,10 +18,10 @@ from mmdemo.models.families.classes import FAMILIES
 from mmdemo.models.families.detect import read_layout
 from mmdemo.models.families.factory import register_installed
 from mmdemo.models.hub import installed
+from mmdemo.runs.reading import ACTIVE, list_runs
 from mmdemo.serving.engine import Engine
 from mmdemo.studio import hub_bases, settings
 from mmdemo.studio.estimate import estimate
-from mmdemo.studio.runs.reading import ACTIVE, list_runs
 from mmdemo.studio.settings import Choice
 from mmdemo.train import hub_cost
 from mmdemo.train.folder import born

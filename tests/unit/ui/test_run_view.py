@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mmdemo.core.types import Metric
-from mmdemo.studio.runs.reading import ACTIVE, Run, State
+from mmdemo.runs.reading import ACTIVE, Run, State
 from mmdemo.ui.runs import view as run_view
 from mmdemo.ui.runs.watch import NEWS_SECONDS, banner, changed, chosen_run, own
 from mmdemo.ui.strings import text

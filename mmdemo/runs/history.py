@@ -14,7 +14,7 @@ from mmdemo.core.reading import read_card_text
 from mmdemo.core.settings import checkpoints_root
 from mmdemo.models import folder as checkpoints
 from mmdemo.models.registry import SHIPPED
-from mmdemo.studio.runs.reading import Run, list_runs, read_run
+from mmdemo.runs.reading import Run, list_runs, read_run
 from mmdemo.train.folder import PLAN, REQUEST, TRAINER, read_json, write_json
 from mmdemo.train.request import read_request
 

@@ -25,8 +25,8 @@ from mmdemo.core.types import Metric
 from mmdemo.core.words import nearest_name
 from mmdemo.models import folder as checkpoints
 from mmdemo.models.hub import HUB_ID
-from mmdemo.studio.runs import queue
-from mmdemo.studio.runs.supervise import NOW, read_stop
+from mmdemo.runs import queue
+from mmdemo.runs.supervise import NOW, read_stop
 from mmdemo.train.folder import (
     CONFIG,
     EVENTS,

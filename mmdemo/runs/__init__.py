@@ -16,10 +16,10 @@ from filelock import FileLock, Timeout
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import ROOT, checkpoints_root
-from mmdemo.studio.runs import queue
-from mmdemo.studio.runs.history import check_name, delete, rename
-from mmdemo.studio.runs.reading import ACTIVE, Run, State, folder_of, list_runs, read_run
-from mmdemo.studio.runs.supervise import NOW, detached, read_stop
+from mmdemo.runs import queue
+from mmdemo.runs.history import check_name, delete, rename
+from mmdemo.runs.reading import ACTIVE, Run, State, folder_of, list_runs, read_run
+from mmdemo.runs.supervise import NOW, detached, read_stop
 from mmdemo.train import folder as files
 from mmdemo.train.folder import (
     EXIT,
@@ -170,7 +170,7 @@ def _send(folder: Path, before: Event) -> None:
         queue.join(device, folder)
     with (place / OUTPUT).open("ab") as output:
         process = subprocess.Popen(  # noqa: S603 - this interpreter, and a folder of ours
-            [sys.executable, "-m", "mmdemo.studio.runs", str(folder)],
+            [sys.executable, "-m", "mmdemo.runs", str(folder)],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 
 from mmdemo.core.settings import ROOT
-from mmdemo.studio.runs import queue
+from mmdemo.runs import queue
 from mmdemo.train.folder import TRAINER, born, lives, me, read_json, write_json
 from mmdemo.train.request import TrainRequest
 
 WAITER = """
 import sys
 from pathlib import Path
-from mmdemo.studio.runs import queue
+from mmdemo.runs import queue
 queue.PAUSE = 0.02
 name, log = sys.argv[1:]
 def say(text):
@@ -134,7 +134,7 @@ def test_auto_is_a_device_that_is_found_without_torch(monkeypatch: pytest.Monkey
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert queue.device_of("auto") in {"cpu", "mps"}
     assert queue.device_of("cuda") == "cuda"
-    code = "import sys; from mmdemo.studio import runs; runs.queue.device_of('auto'); print('torch' in sys.modules)"
+    code = "import sys; from mmdemo import runs; runs.queue.device_of('auto'); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
+from mmdemo import runs
 from mmdemo.core.config import CheckpointConfig, EncoderRef
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import ROOT
-from mmdemo.studio import runs
-from mmdemo.studio.runs import Run, State, queue, supervise
-from mmdemo.studio.runs.reading import GONE, size_of
+from mmdemo.runs import Run, State, queue, supervise
+from mmdemo.runs.reading import GONE, size_of
 from mmdemo.train.folder import TRAINER, born, me, read_json, write_json
 from mmdemo.train.request import TrainRequest
 
@@ -118,7 +118,7 @@ def test_runs_wait_for_the_device_and_one_that_is_stopped_lets_the_next_pass(pla
 
 def test_the_starter_may_be_killed(place: Path) -> None:
     code = (
-        "import sys, time; from mmdemo.studio import runs; from mmdemo.train.request import TrainRequest\n"
+        "import sys, time; from mmdemo import runs; from mmdemo.train.request import TrainRequest\n"
         "request = TrainRequest.from_argv(sys.argv[1:])\n"
         "print(runs.start(request, name='outlives').state, flush=True); time.sleep(60)"
     )

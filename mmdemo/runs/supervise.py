@@ -1,4 +1,4 @@
-"""The little process that starts a run and stays until it has ended: ``python -m mmdemo.studio.runs FOLDER``.
+"""The little process that starts a run and stays until it has ended: ``python -m mmdemo.runs FOLDER``.
 
 It outlives the page that started it, and knows no torch: it waits, keeps what the run prints, and writes down how it
 ended (``trainer/exit.json``), which a process that was killed cannot do itself.
@@ -20,7 +20,7 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import Unreadable, read_text
 from mmdemo.core.settings import ROOT
 from mmdemo.core.writing import json_text
-from mmdemo.studio.runs import queue
+from mmdemo.runs import queue
 from mmdemo.train.folder import (
     EXIT,
     REQUEST,
