@@ -10,9 +10,9 @@ import typer
 
 from mmdemo.cli.jobs import Device
 from mmdemo.cli.measure import Data, Fold, Folds, OneObject, progress
-from mmdemo.cli.models import TaskName
 from mmdemo.cli.terminal import console, say
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import TaskName
 from mmdemo.core.writing import json_text
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from mmdemo.cli.many import answer_all
 from mmdemo.cli.terminal import progress, show
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import Unreadable, read_text
+from mmdemo.core.tasks import ASK, CAPTION, CLASSIFY, SENTIMENT
 from mmdemo.core.types import Result
 
 if TYPE_CHECKING:
@@ -68,13 +69,13 @@ def ask(
     check_results_path(out)
     question = clean_question(asked)
     inputs = expand(names, PICTURE_SUFFIXES, kind="pictures")
-    with _engine("ask", model, device) as engine:
+    with _engine(ASK, model, device) as engine:
         from mmdemo.serving import jobs
 
         return _run(
             inputs,
             lambda item: jobs.ask(item.path, question, model=model, engine=engine),
-            task="ask",
+            task=ASK,
             heading="answer",
             as_json=as_json,
             out=out,
@@ -105,13 +106,13 @@ def classify(
     wanted = parse_labels(_labels_text(labels, labels_file, model))
     prompt = check_template(template)
     inputs = expand(images, PICTURE_SUFFIXES, kind="pictures")
-    with _engine("classify", model, device) as engine:
+    with _engine(CLASSIFY, model, device) as engine:
         from mmdemo.serving import jobs
 
         return _run(
             inputs,
             lambda item: jobs.classify(item.path, wanted, template=prompt, model=model, engine=engine),
-            task="classify",
+            task=CLASSIFY,
             heading="label",
             as_json=as_json,
             out=out,
@@ -131,14 +132,14 @@ def caption(
     """Describe pictures in a sentence."""
     check_results_path(out)
     inputs = expand(images, PICTURE_SUFFIXES, kind="pictures")
-    with _engine("caption", model, device) as engine:
+    with _engine(CAPTION, model, device) as engine:
         from mmdemo.serving import jobs
 
         return _run(
             inputs,
             lambda item: jobs.caption(item.path, n=n, max_words=max_words, model=model, engine=engine),
-            task="caption",
-            heading="caption",
+            task=CAPTION,
+            heading=CAPTION,
             as_json=as_json,
             out=out,
             captions=n,
@@ -155,13 +156,13 @@ def sentiment(
     """Hear the feeling in speech."""
     check_results_path(out)
     inputs = expand(audio, SOUND_SUFFIXES, kind="sounds")
-    with _engine("sentiment", model, device) as engine:
+    with _engine(SENTIMENT, model, device) as engine:
         from mmdemo.serving import jobs
 
         return _run(
             inputs,
             lambda item: jobs.sentiment(item.path, model=model, engine=engine),
-            task="sentiment",
+            task=SENTIMENT,
             heading="emotion",
             as_json=as_json,
             out=out,
@@ -258,5 +259,5 @@ def _own_classes(model: str) -> tuple[str, ...]:
     folder = place or Path(model).expanduser()
     if is_hub_model(folder):
         return ()
-    learned = read_config(registry.find("classify", str(place) if place else model)).settings.get(CLASSES)
+    learned = read_config(registry.find(CLASSIFY, str(place) if place else model)).settings.get(CLASSES)
     return learned if isinstance(learned, tuple) else ()

@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 import typer
 
 from mmdemo.cli.jobs import Device
-from mmdemo.cli.models import TaskName
 from mmdemo.cli.terminal import console, say
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import TaskName
 from mmdemo.core.types import Json
 from mmdemo.core.writing import json_text
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmdemo.cli.terminal import console, say
+from mmdemo.core.tasks import TaskName
 from mmdemo.core.types import Card, Json
 from mmdemo.core.writing import json_text
 
 if TYPE_CHECKING:
     from mmdemo.models.registry import Damaged
-
-TaskName = Literal["ask", "classify", "caption", "sentiment"]
 
 
 def register(app: typer.Typer) -> None:

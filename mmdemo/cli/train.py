@@ -14,11 +14,12 @@ import typer
 from mmdemo.cli.jobs import Device
 from mmdemo.cli.measure import Data, Fold, Folds, OneObject
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import TaskName
 
 if TYPE_CHECKING:
     from mmdemo.train.request import TrainRequest
 
-Trainable = Literal["ask", "classify", "caption", "sentiment", "vision", "speech"]
+Trainable = Literal[TaskName, "vision", "speech"]
 
 
 def register(app: typer.Typer) -> None:

@@ -13,6 +13,7 @@ from typing import TypeVar
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import MOST_DIGITS_IN_SETTINGS, Unreadable, parse_json
 from mmdemo.core.renamed import current_names
+from mmdemo.core.tasks import SENTIMENT
 from mmdemo.core.words import NUMBER, YES_NO
 from mmdemo.core.writing import json_text
 
@@ -96,7 +97,7 @@ class CheckpointConfig:
     """Everything but the tensors.
 
     Attributes:
-        task: "ask", "classify", "caption", "sentiment", "vision" or "text".
+        task: A served task, "vision", "speech" or "text".
         net: Keyword arguments of the network's configuration.
         labels: Answers, words or emotions, in the order of the output units; part of the model, never given later.
         settings: What the task needs beside the network (templates, mixing weights).
@@ -158,7 +159,7 @@ def _config(raw: Mapping[str, typing.Any]) -> CheckpointConfig:
         if not isinstance(value, float | int | str):
             raise TypeError(f"net.{name} is a {type(value).__name__}")
     # in Classify two things may be called the same (a crane flies or lifts); two units for one emotion are a mistake
-    if config.task == "sentiment" and len(set(config.labels)) < len(config.labels):
+    if config.task == SENTIMENT and len(set(config.labels)) < len(config.labels):
         raise ValueError("an emotion is among its labels twice")
     return config
 

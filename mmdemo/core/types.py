@@ -362,7 +362,7 @@ class Model(Protocol):
 
 
 class ClassifyingModel(Model, Protocol):
-    """A model of task "classify": it may know classes of its own, and can also be used for retrieval."""
+    """A model of Classify: it may know classes of its own, and can also be used for retrieval."""
 
     @property
     def classes(self) -> tuple[str, ...]:

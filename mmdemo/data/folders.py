@@ -122,7 +122,12 @@ def split_of(place: Path) -> str | None:
 
 
 def split_name(name: str) -> str | None:
-    """The split that a name stands for: "val" is validation, "train_extra" train; None for other names."""
+    """The split that a name stands for: "val" is validation, "train_extra" train, "birds_validation" validation.
+
+    None for other names. "birds_test" is one of them: it may be all that somebody has.
+    """
+    if name.endswith("_validation"):
+        return "validation"
     known = "train" if name.startswith("train_") else _SPLIT_ALIASES.get(name, name)
     return known if known in SPLITS else None
 

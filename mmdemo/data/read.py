@@ -26,6 +26,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import ASK, CAPTION, CLASSIFY, SENTIMENT
 from mmdemo.core.words import word_set
 from mmdemo.data import emotions
 from mmdemo.data.examples import Dataset, Example, fingerprint
@@ -41,7 +42,7 @@ SOUND_SUFFIXES = word_set(".wav .flac .ogg .oga .opus .mp3 .m4a .aac .aif .aiff 
 """What counts as a clip in class folders. libsndfile decodes neither .m4a nor .aac nor .webm: such clips are read,
 refused by name and counted, which is better than not being seen at all."""
 
-SOUND_TASKS = ("sentiment", "speech")
+SOUND_TASKS = (SENTIMENT, "speech")
 
 
 def read_examples(
@@ -50,7 +51,7 @@ def read_examples(
     """Read all examples for a task from one or several folders or tables.
 
     Args:
-        task: "ask", "classify", "caption", "sentiment", "speech" or "vision" (captions and questions together).
+        task: A served task, "speech", or "vision" (captions and questions together).
         folders: Data sets with splits, plain folders (taken whole) or tables.
         split: Which split; of data without splits "train" takes all and the others nothing. None is for measuring:
             the test split where there are splits, everything elsewhere.
@@ -61,11 +62,11 @@ def read_examples(
         MmdemoError: Nothing there, unknown convention, wrong columns, bad rows, or files that are missing.
     """
     readers: Mapping[str, Callable[[_Places], list[Example]]] = {
-        "ask": lambda places: places.rows(QUESTIONS),
-        "caption": lambda places: places.rows(CAPTIONS),
+        ASK: lambda places: places.rows(QUESTIONS),
+        CAPTION: lambda places: places.rows(CAPTIONS),
         "vision": _captions_and_questions,
-        "classify": _labels_or_captions,
-        "sentiment": lambda places: places.labelled(SOUND_SUFFIXES),
+        CLASSIFY: _labels_or_captions if split is None else _labels_and_captions,
+        SENTIMENT: lambda places: places.labelled(SOUND_SUFFIXES),
         "speech": lambda places: places.labelled(SOUND_SUFFIXES),
     }
     if task not in readers:
@@ -168,18 +169,33 @@ def _captions_and_questions(places: _Places) -> list[Example]:
 
 
 def _labels_or_captions(places: _Places) -> list[Example]:
-    captioned = [folder for folder in places.folders if _has_captions(folder)]
-    if not captioned:
-        return places.labelled(PICTURE_SUFFIXES)
-    plain = [folder for folder in places.folders if folder not in captioned]
-    labelled = next((folder for folder in plain if tables_of(folder, LABELS) or _has_classes(folder)), None)
-    if labelled is not None:
+    """For measuring: labels are told apart, captions are searched by, and no figure is of both."""
+    captioned, labelled = _by_convention(places)
+    if captioned and labelled:
         raise MmdemoError(
             "Labels and captions cannot be mixed",
-            f"{captioned[0]} has captions and {labelled} has labels",
+            f"{captioned[0].place} has captions and {labelled[0].place} has labels",
             "Use them one after the other",
         )
-    return places.rows(CAPTIONS)
+    return places.rows(CAPTIONS) if captioned else places.labelled(PICTURE_SUFFIXES)
+
+
+def _labels_and_captions(places: _Places) -> list[Example]:
+    """For training: a label is one more thing that may be said of a picture."""
+    captioned, labelled = _by_convention(places)
+    if not captioned or not labelled:
+        return places.rows(CAPTIONS) if captioned else places.labelled(PICTURE_SUFFIXES)
+    alone = _Places(labelled, places.found)
+    examples = alone.labelled(PICTURE_SUFFIXES)
+    places.notes += alone.notes
+    return [*_Places([part for part in places.parts if part not in labelled], places.found).rows(CAPTIONS), *examples]
+
+
+def _by_convention(places: _Places) -> tuple[list[SplitFolder], list[SplitFolder]]:
+    """What has captions, and what has labels; folders of pictures alone, which a table may name, are neither."""
+    captioned = [part for part in places.parts if _has_captions(part.place)]
+    plain = [part for part in places.parts if part not in captioned]
+    return captioned, [part for part in plain if tables_of(part.place, LABELS) or _has_classes(part.place)]
 
 
 def _has_captions(folder: Path) -> bool:

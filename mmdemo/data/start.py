@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import checkpoints_root
+from mmdemo.core.tasks import SENTIMENT
 from mmdemo.data.prepare.inputs import Encoders, HubBase
 from mmdemo.data.teacher import speech_teacher
 from mmdemo.models import checkpoint, encoders, registry
@@ -44,12 +45,12 @@ def load_encoders(
         return Encoders(hub=load_hub_base(task, base, name=name or str(base), device=device))
     if task == "speech" and teacher is not None:
         return Encoders(speech=speech_teacher(teacher))
-    if task in {"sentiment", "speech"}:
+    if task in {SENTIMENT, "speech"}:
         shipped = checkpoints_root() / "sentiment-base"
-        if task == "sentiment" and folded and base is None and shipped.is_dir():
+        if task == SENTIMENT and folded and base is None and shipped.is_dir():
             # its head has heard the speakers of other folds; its encoder was made without labels and may be shared
             return Encoders(speech=encoders.load_emotion_encoder(shipped))
-        if same is not None and task == "sentiment":
+        if same is not None and task == SENTIMENT:
             return Encoders(same=checkpoint.read_config(same), emotion=encoders.load_emotion(same))
         ours = _encoder(base, "speech-base")
         if ours is not None:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mmdemo.core.config import CheckpointConfig, Scalar
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import ASK, CLASSIFY, SENTIMENT
 from mmdemo.core.types import TASKS as SERVED
 from mmdemo.data import pictures, texts
 from mmdemo.data.features import Store, chunks, file_hashes, text_key
@@ -82,7 +83,7 @@ def teacher_outputs(
 
 
 def speech_teacher(teacher: str) -> SpeechEncoder:
-    """The encoder that a "speech" run distils: of a "speech" or "sentiment" checkpoint, or of a WhisperEncoder folder.
+    """The encoder that a "speech" run distils: of a "speech" or Sentiment checkpoint, or of a WhisperEncoder folder.
 
     Raises:
         MmdemoError: There is no such encoder, or it cannot be read.
@@ -95,7 +96,7 @@ def speech_teacher(teacher: str) -> SpeechEncoder:
             return load_whisper_encoder(folder)
         except (OSError, ValueError, KeyError, TypeError):
             raise error from None
-    return encoders.load_emotion_encoder(folder) if task == "sentiment" else encoders.load_speech(folder)
+    return encoders.load_emotion_encoder(folder) if task == SENTIMENT else encoders.load_speech(folder)
 
 
 def credit(teacher: str, task: str) -> str:
@@ -122,7 +123,7 @@ Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 
 def _ask(prepared: TrainingData, folder: Path, options: Options, device: str, say: Say | None) -> TrainingData:
     """Logits over the teacher's answers, of each question."""
-    model = load("ask", str(folder), device=device)
+    model = load(ASK, str(folder), device=device)
     if not isinstance(model, AskModel):
         raise TypeError(f"{folder.name} is no model for ask")
     here = _places(prepared.config.labels, model.config.labels, folder.name, "answers")
@@ -150,11 +151,11 @@ def _ask(prepared: TrainingData, folder: Path, options: Options, device: str, sa
                 )
                 for file, some in groupby(keys, lambda key: pair[key][0])
             ]
-            return np.concatenate(_outputs("ask", model.net, made, device))
+            return np.concatenate(_outputs(ASK, model.net, made, device))
 
         return encode
 
-    said = _kept("ask", folder, pair, asked, say)
+    said = _kept(ASK, folder, pair, asked, say)
     return dataclasses.replace(
         prepared,
         train=[
@@ -172,7 +173,7 @@ def _ask(prepared: TrainingData, folder: Path, options: Options, device: str, sa
 
 def _classify(prepared: TrainingData, folder: Path, options: Options, device: str, say: Say | None) -> TrainingData:
     """Where the teacher's projection puts each picture among the texts; what its ImageNet head knows is not taught."""
-    model = load("classify", str(folder), device=device)
+    model = load(CLASSIFY, str(folder), device=device)
     if not isinstance(model, ClassifyModel):
         raise TypeError(f"{folder.name} is no model for classify")
     if model.config.parts["text"].hash != prepared.config.parts["text"].hash:
@@ -196,7 +197,7 @@ def _classify(prepared: TrainingData, folder: Path, options: Options, device: st
 
         return encode
 
-    said = _kept("classify", folder, files.values(), shown, say)
+    said = _kept(CLASSIFY, folder, files.values(), shown, say)
 
     def placed(row: ClassifyRow) -> Sequence[NDArray[np.float32]]:
         with torch.inference_mode():
@@ -214,7 +215,7 @@ def _classify(prepared: TrainingData, folder: Path, options: Options, device: st
 
 def _sentiment(prepared: TrainingData, folder: Path, options: Options, device: str, say: Say | None) -> TrainingData:
     """Logits over the teacher's emotions, of each clip as it is, at most its middle four seconds."""
-    model = load("sentiment", str(folder), device=device)
+    model = load(SENTIMENT, str(folder), device=device)
     if not isinstance(model, SentimentModel):
         raise TypeError(f"{folder.name} is no model for sentiment")
     here = _places(prepared.config.labels, model.config.labels, folder.name, "emotions")
@@ -231,7 +232,7 @@ def _sentiment(prepared: TrainingData, folder: Path, options: Options, device: s
                 found.append(model.net(samples, lengths).logits.float().cpu().numpy())
         return np.concatenate(found)
 
-    said = _kept("sentiment", folder, keys, lambda missing: encode, say)
+    said = _kept(SENTIMENT, folder, keys, lambda missing: encode, say)
     return dataclasses.replace(
         prepared,
         train=[
@@ -269,9 +270,9 @@ def _speech(prepared: TrainingData, folder: Path, options: Options, device: str,
 
 
 _TEACHING: Mapping[str, Callable[[TrainingData, Path, Options, str, Say | None], TrainingData]] = {
-    "ask": _ask,
-    "classify": _classify,
-    "sentiment": _sentiment,
+    ASK: _ask,
+    CLASSIFY: _classify,
+    SENTIMENT: _sentiment,
     "vision": _vision,
     "speech": _speech,
 }

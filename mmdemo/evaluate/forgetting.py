@@ -18,6 +18,7 @@ from torch import Tensor
 from mmdemo.core import metrics
 from mmdemo.core.config import CLASSES, TUNED_TRUNK, from_mapping
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import CLASSIFY
 from mmdemo.core.types import Json, Metric
 from mmdemo.data.read import Dataset, Example
 from mmdemo.evaluate.intervals import bootstrap
@@ -146,7 +147,7 @@ def curve(
         MmdemoError: The two do not fit together, or too few labels are left.
     """
     both = pair(a, b)
-    if both.configs[1].task != "classify":
+    if both.configs[1].task != CLASSIFY:
         raise MmdemoError(
             "Forgetting cannot be measured", f"{b.name} is for {both.configs[1].task}", "Name classifiers"
         )

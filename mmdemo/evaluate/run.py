@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import ASK, CAPTION, CLASSIFY, SENTIMENT
 from mmdemo.core.types import (
     TASKS,
     AskRequest,
@@ -118,9 +119,9 @@ def measure(
     Raises:
         MmdemoError: No example can be measured.
     """
-    measures = {"ask": _ask, "classify": _classify, "caption": _caption, "sentiment": _sentiment}
+    measures = {ASK: _ask, CLASSIFY: _classify, CAPTION: _caption, SENTIMENT: _sentiment}
     examples, notes = dataset.examples, list(dataset.notes)
-    if task == "sentiment":
+    if task == SENTIMENT:
         examples, left_out = scores.scored_labels(examples)
         notes += left_out
     if limit is not None and limit < len(examples):
@@ -382,7 +383,7 @@ def evaluate_folds(folds: Iterable[tuple[Model, Dataset]], *, name: str) -> Repo
     outcome = scores.sentiment_outcome(np.concatenate(wide), names, [example.label or "" for example in examples])
     return make_report(
         outcome,
-        task="sentiment",
+        task=SENTIMENT,
         model=name,
         data=f"{datasets[0].name.split(' + ')[0]}, {len(datasets)} folds of speakers",
         by=of_fold,

@@ -20,6 +20,7 @@ from torch import Tensor
 from mmdemo.core.config import TUNED_TRUNK, CardText, CheckpointConfig, EncoderRef, from_mapping
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import Unreadable, read_object, read_text
+from mmdemo.core.tasks import SENTIMENT
 from mmdemo.core.turns import pause
 from mmdemo.models import checkpoint
 from mmdemo.models.weights import read_tensors
@@ -274,16 +275,16 @@ def save_text(part: LoadedTextEncoder, folder: Path, card: CardText, *, int8: bo
 
 
 def load_emotion(folder: Path) -> EmotionNet:
-    """The network of a checkpoint of task "sentiment"."""
+    """The network of a checkpoint of Sentiment."""
     config = checkpoint.read_config(folder)
-    _expect(config.task, "sentiment", folder)
+    _expect(config.task, SENTIMENT, folder)
     net = EmotionNet(from_mapping(SpeechConfig, config.net))
     checkpoint.load_weights(net, folder)
     return net
 
 
 def load_emotion_encoder(folder: Path) -> SpeechEncoder:
-    """The encoder inside a checkpoint of task "sentiment"."""
+    """The encoder inside a checkpoint of Sentiment."""
     return load_emotion(folder).encoder
 
 

@@ -12,6 +12,7 @@ import torch
 from mmdemo.core.config import FAMILY, CheckpointConfig
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import checkpoints_root, lies_there, typed_path
+from mmdemo.core.tasks import ASK, CAPTION, CLASSIFY, SENTIMENT
 from mmdemo.core.types import TASKS as SERVED
 from mmdemo.core.types import Card, Model
 from mmdemo.models import checkpoint, fetch, probe, registry
@@ -63,7 +64,7 @@ def load(task: str, model: str | None = None, *, device: str = "auto", allow_dow
     """A ready model.
 
     Args:
-        task: "ask", "classify", "caption" or "sentiment".
+        task: One of :data:`~mmdemo.core.types.TASKS`.
         model: A name under checkpoints/, a folder, a zip or a hub id; None is the shipped one. What lies there may be a
             checkpoint of ours or a hub model of a family in models.families.classes.
         device: "auto", "cpu", "cuda" or "mps".
@@ -94,7 +95,7 @@ def load_with_words(
 ) -> Model:
     """As :func:`load`; a model of Sentiment also says what was said, where somebody has brought a transcriber."""
     ready = load(task, model, device=device, allow_download=allow_download)
-    if task != "sentiment":
+    if task != SENTIMENT:
         return ready
     from mmdemo.models.families.factory import with_words
 
@@ -220,8 +221,8 @@ def _sentiment(folder: Path, card: Card, config: CheckpointConfig, device: str) 
 
 
 _READERS: Mapping[str, Callable[[Path, Card, CheckpointConfig, str], ReadyModel]] = {
-    "ask": _ask,
-    "classify": _classify,
-    "caption": _caption,
-    "sentiment": _sentiment,
+    ASK: _ask,
+    CLASSIFY: _classify,
+    CAPTION: _caption,
+    SENTIMENT: _sentiment,
 }

@@ -7,12 +7,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, assert_never, runtime_checkable
 
 import numpy as np
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import Unreadable, read_object
+from mmdemo.core.tasks import spec_of
 from mmdemo.core.types import (
     SAMPLE_RATE,
     AskRequest,
@@ -74,15 +75,19 @@ def made_sound(seed: int) -> Sound:
 
 def requests(task: str, classes: Sequence[str] = ()) -> list[Request]:
     """The probe's inputs of a task; for a model of Classify that learned ``classes`` of its own these as well."""
-    if task == "sentiment":
-        return [SentimentRequest(sound=made_sound(seed)) for seed in (0, 1)]
     pictures = [made_picture(seed) for seed in (0, 1)]
-    if task == "ask":
-        return [AskRequest(picture=p, question=q) for p, q in zip(pictures, QUESTIONS, strict=True)]
-    if task == "classify":
-        own = tuple(classes[:: -(-len(classes) // MOST_CLASSES)]) if classes else ()
-        return [ClassifyRequest(picture=p, labels=labels) for labels in (LABELS, own) if labels for p in pictures]
-    return [CaptionRequest(picture=p, n=1, max_words=8) for p in pictures]
+    match spec_of(task).name:
+        case "sentiment":
+            return [SentimentRequest(sound=made_sound(seed)) for seed in (0, 1)]
+        case "ask":
+            return [AskRequest(picture=p, question=q) for p, q in zip(pictures, QUESTIONS, strict=True)]
+        case "classify":
+            own = tuple(classes[:: -(-len(classes) // MOST_CLASSES)]) if classes else ()
+            return [ClassifyRequest(picture=p, labels=labels) for labels in (LABELS, own) if labels for p in pictures]
+        case "caption":
+            return [CaptionRequest(picture=p, n=1, max_words=8) for p in pictures]
+        case unknown:
+            assert_never(unknown)
 
 
 def answers(results: Sequence[Result]) -> list[dict[str, float]]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import ASK, CAPTION, CLASSIFY, SENTIMENT
 from mmdemo.core.types import SAMPLE_RATE, Json
 from mmdemo.media.audio import load_sound
 from mmdemo.media.image import load_picture
@@ -117,7 +118,7 @@ class _ServingBench:
     def rows(self) -> Iterator[Latency]:
         yield self._load_all()
         yield self._row("classify, 10 known labels", self._classify)
-        yield self._row("ask", self._ask)
+        yield self._row(ASK, self._ask)
         yield self._row("ask again, same picture", self._ask_again())
         yield self._row("caption, 3 beams", self._caption)
         yield self._row("caption, first word", self._first_word)
@@ -129,13 +130,13 @@ class _ServingBench:
 
     def rows_of(self, task: str) -> Iterator[Latency]:
         """Of one job: its first answer, loading included, and those that follow."""
-        first = {"ask": self._ask, "classify": self._classify, "caption": self._caption, "sentiment": self._sentiment}
+        first = {ASK: self._ask, CLASSIFY: self._classify, CAPTION: self._caption, SENTIMENT: self._sentiment}
         reset_peak()
         yield _as_row(f"{task}, loaded and first answer", [_timed(first[task])], peak_bytes())
         yield self._row(task, first[task])
-        if task == "ask":
+        if task == ASK:
             yield self._row("ask again, same picture", self._ask_again())
-        if task == "caption":
+        if task == CAPTION:
             yield self._row("caption, first word", self._first_word)
 
     # ------------------------------------------------------------ timing

@@ -14,6 +14,7 @@ from mmdemo import models
 from mmdemo.core.config import CLASSES
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import checkpoints_root, typed_path
+from mmdemo.core.tasks import ASK, CAPTION, CLASSIFY, SENTIMENT
 from mmdemo.core.types import (
     TASKS,
     AskRequest,
@@ -53,10 +54,10 @@ REMEMBERED = 4_096
 """Answers of which is known what version of a model gave them, so that no other version explains them."""
 
 _REQUESTS: dict[str, type[Request]] = {
-    "ask": AskRequest,
-    "classify": ClassifyRequest,
-    "caption": CaptionRequest,
-    "sentiment": SentimentRequest,
+    ASK: AskRequest,
+    CLASSIFY: ClassifyRequest,
+    CAPTION: CaptionRequest,
+    SENTIMENT: SentimentRequest,
 }
 
 
@@ -131,14 +132,14 @@ class Engine:
         Raises:
             MmdemoError: There is no such model, or it has to be loaded for this and does not load.
         """
-        wanted = self._resolve("classify", model)
-        if ("classify", wanted) not in self._pool.loaded:
-            if any(card.id == wanted and card.source == "public" for card in self._lister("classify")):
+        wanted = self._resolve(CLASSIFY, model)
+        if (CLASSIFY, wanted) not in self._pool.loaded:
+            if any(card.id == wanted and card.source == "public" for card in self._lister(CLASSIFY)):
                 return ()  # it is asked with any labels, and is not loaded to say so
             with suppress(MmdemoError):  # a zip, or a hub id
-                learned = read_config(registry.find("classify", wanted)).settings.get(CLASSES)
+                learned = read_config(registry.find(CLASSIFY, wanted)).settings.get(CLASSES)
                 return learned if isinstance(learned, tuple) else ()
-        with self._pool.use("classify", wanted) as served:
+        with self._pool.use(CLASSIFY, wanted) as served:
             return cast(ClassifyingModel, served.model).classes
 
     def memory(self) -> int:

@@ -7,9 +7,10 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import cast
+from typing import assert_never, cast
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import ASK, CAPTION, CLASSIFY, SENTIMENT
 from mmdemo.core.types import (
     NONE_OF_THESE,
     AskRequest,
@@ -64,7 +65,7 @@ def ask(image: Image, question: str, *, model: str | None = None, engine: Engine
     started = time.perf_counter()
     asked = clean_question(question)
     request = AskRequest(picture=_picture(image), question=asked)
-    return cast(AskResult, _answer("ask", request, model, engine, started))
+    return cast(AskResult, _answer(ASK, request, model, engine, started))
 
 
 def stream_ask(
@@ -73,7 +74,7 @@ def stream_ask(
     """As :func:`ask`, word by word where the model writes its answer; the last result is complete."""
     started = time.perf_counter()
     request = AskRequest(picture=_picture(image), question=clean_question(question))
-    steps = (engine or default_engine()).stream("ask", request, model)
+    steps = (engine or default_engine()).stream(ASK, request, model)
     return (cast(AskResult, replace(step, seconds=time.perf_counter() - started)) for step in steps)
 
 
@@ -101,7 +102,7 @@ def classify(
     started = time.perf_counter()
     names, prompt = labels_or_classes(labels, model, engine=engine), check_template(template)
     request = ClassifyRequest(picture=_picture(image), labels=names, template=prompt)
-    return cast(ClassifyResult, _answer("classify", request, model, engine, started))
+    return cast(ClassifyResult, _answer(CLASSIFY, request, model, engine, started))
 
 
 def labels_or_classes(
@@ -135,7 +136,7 @@ def caption(
     """
     started = time.perf_counter()
     request = _caption_request(image, n, max_words)
-    return cast(CaptionResult, _answer("caption", request, model, engine, started))
+    return cast(CaptionResult, _answer(CAPTION, request, model, engine, started))
 
 
 def stream_caption(
@@ -144,7 +145,7 @@ def stream_caption(
     """As :func:`caption`, word by word: ever longer results, the last one complete. Bad input raises at once."""
     started = time.perf_counter()
     request = _caption_request(image, n, max_words)
-    steps = (engine or default_engine()).stream("caption", request, model)
+    steps = (engine or default_engine()).stream(CAPTION, request, model)
     return (cast(CaptionResult, replace(step, seconds=time.perf_counter() - started)) for step in steps)
 
 
@@ -160,7 +161,7 @@ def sentiment(audio: Audio, *, model: str | None = None, engine: Engine | None =
     """
     started = time.perf_counter()
     request = SentimentRequest(sound=_sound(audio))
-    return cast(SentimentResult, _answer("sentiment", request, model, engine, started))
+    return cast(SentimentResult, _answer(SENTIMENT, request, model, engine, started))
 
 
 def stream_sentiment(
@@ -168,7 +169,7 @@ def stream_sentiment(
 ) -> Iterator[SentimentResult]:
     """As :func:`sentiment`; where words are written down too, first how it sounds, then with the words."""
     started = time.perf_counter()
-    steps = (engine or default_engine()).stream("sentiment", SentimentRequest(sound=_sound(audio)), model)
+    steps = (engine or default_engine()).stream(SENTIMENT, SentimentRequest(sound=_sound(audio)), model)
     return (cast(SentimentResult, replace(step, seconds=time.perf_counter() - started)) for step in steps)
 
 
@@ -194,18 +195,22 @@ def explain(
         Empty where the model has no way to tell.
     """
     request: Request
-    if isinstance(result, SentimentResult):
-        request, task = SentimentRequest(sound=_sound(cast(Audio, source))), "sentiment"
-        return (engine or default_engine()).explain(task, request, result, model)
-    picture = _picture(cast(Image, source))
-    if isinstance(result, AskResult):
-        request, task = AskRequest(picture=picture, question=result.question), "ask"
-    elif isinstance(result, ClassifyResult):
-        given = labels if labels is not None else [item.label for item in result.labels if item.label != NONE_OF_THESE]
-        request = ClassifyRequest(picture=picture, labels=parse_labels(given), template=check_template(template))
-        task = "classify"
-    else:
-        request, task = CaptionRequest(picture=picture, n=1 + len(result.alternatives), max_words=max_words), "caption"
+    match result:
+        case SentimentResult():
+            task, request = SENTIMENT, SentimentRequest(sound=_sound(cast(Audio, source)))
+        case AskResult():
+            task, request = ASK, AskRequest(picture=_picture(cast(Image, source)), question=result.question)
+        case ClassifyResult():
+            known = [item.label for item in result.labels if item.label != NONE_OF_THESE]
+            given = parse_labels(labels if labels is not None else known)
+            picture = _picture(cast(Image, source))
+            task = CLASSIFY
+            request = ClassifyRequest(picture=picture, labels=given, template=check_template(template))
+        case CaptionResult():
+            task = CAPTION
+            request = _caption_request(cast(Image, source), 1 + len(result.alternatives), max_words)
+        case unknown:
+            assert_never(unknown)
     return (engine or default_engine()).explain(task, request, result, model)
 
 

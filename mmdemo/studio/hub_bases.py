@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import CLASSIFY
 from mmdemo.models.families import adapter
 from mmdemo.models.families.detect import Layout, is_hub_model, read_layout, weights_in
 from mmdemo.models.folder import read_config
@@ -99,7 +100,7 @@ def hub_starting_point(task: str, base: str) -> HubStartingPoint | None:
 def cost(base: HubStartingPoint, task: str, preview: Preview | None) -> TuningCost:
     """What tuning it takes for a row of some data, as far as anybody has looked at them."""
     train = preview.parts.get("train") if preview is not None else None
-    labelled = task == "classify" and train is not None and bool(train.labels)
+    labelled = task == CLASSIFY and train is not None and bool(train.labels)
     return cost_of(base.folder, base.layout, task, texts=not labelled)
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import ASK, CAPTION, CLASSIFY, SENTIMENT
 from mmdemo.core.types import SAMPLE_RATE, Json
 from mmdemo.data import pictures
 from mmdemo.data.prepare import TrainingData
@@ -118,8 +119,8 @@ class _TrainingBench:
         make_voices(self.folder / "voices", max(self.count // 5, 20), seed=2)
         vision = self._vision(some)
         yield self._caching(files, vision)
-        for task in ("classify", "sentiment", "ask", "caption"):
-            yield from self._epochs(task, self.folder / "voices" if task == "sentiment" else some, vision)
+        for task in (CLASSIFY, SENTIMENT, ASK, CAPTION):
+            yield from self._epochs(task, self.folder / "voices" if task == SENTIMENT else some, vision)
         yield self._memory(files, vision)
         yield self._start(some)
 
@@ -128,7 +129,7 @@ class _TrainingBench:
             self._progress(what, done, self.n)
 
     def _vision(self, data: Path) -> VisionEncoder:
-        return prepare(self._plan("classify", data), say=lambda text: None).bases.need_vision()
+        return prepare(self._plan(CLASSIFY, data), say=lambda text: None).bases.need_vision()
 
     def _plan(self, task: str, data: Path, *, out: str = "run", overrides: Sequence[str] = ()) -> RunPlan:
         file = default_config(task)
@@ -165,7 +166,7 @@ class _TrainingBench:
 
     def _epochs(self, task: str, data: Path, vision: VisionEncoder) -> Iterator[TrainingSpeed]:
         """Epochs a minute from the cache, and how many times those of the same training without it."""
-        plan = self._plan(task, data, overrides=["data.mirror=false"] if task != "sentiment" else [])
+        plan = self._plan(task, data, overrides=["data.mirror=false"] if task != SENTIMENT else [])
         settings = TrainSettings(epochs=EPOCHS, batch_size=BATCH, learning_rate=1e-4, save_steps=10**6)
         plan = dataclasses.replace(plan, config=dataclasses.replace(plan.config, train=settings))
         ready = prepare(plan, say=lambda text: None)
@@ -180,7 +181,7 @@ class _TrainingBench:
             fast.append(60 / cached)
             ratios.append(slow / cached)
             self._told(what, turn + 1)
-        wanted = "at least 20" if task in {"classify", "sentiment"} else ""
+        wanted = "at least 20" if task in {CLASSIFY, SENTIMENT} else ""
         yield _row(f"{what}: epochs, cached", fast, "/min")
         yield _row(f"{what}: without the cache", ratios, "x", wanted)
 
@@ -217,11 +218,11 @@ class _TrainingBench:
     def _start(self, data: Path) -> TrainingSpeed:
         """Seconds from the command to its first step, features cached."""
         what = "start to first step"
-        prepare(self._plan("classify", data), say=lambda text: None)
+        prepare(self._plan(CLASSIFY, data), say=lambda text: None)
         taken = []
         for turn in range(self.n):
             out = self.folder / f"start-{turn}"
-            words = ["train", "classify", "--data", str(data), "--out", str(out), "--set", "train.epochs=1"]
+            words = ["train", CLASSIFY, "--data", str(data), "--out", str(out), "--set", "train.epochs=1"]
             started = time.time()
             # our own program, nothing that anybody typed
             done = subprocess.run(  # noqa: S603
@@ -287,7 +288,7 @@ class _Encoding:
     def collate(self, rows: Sequence[tuple[Any, Path]]) -> Batch:
         """Encode, then batch as the task does."""
         grids = encode([file for _, file in rows], self._vision)
-        pooled = self._task.name == "classify"
+        pooled = self._task.name == CLASSIFY
         views = [pool(grid[None])[0].numpy().astype(np.float16) if pooled else to_bytes(grid) for grid in grids.cpu()]
         fresh = [dataclasses.replace(row, views=(view,)) for (row, _), view in zip(rows, views, strict=True)]
         return self._task.collate(fresh)
@@ -297,7 +298,7 @@ def _without_cache(
     task: Task[Any, Any], prepared: TrainingData, files: Sequence[Path], vision: VisionEncoder
 ) -> tuple[Any, list[Any]]:
     """The task and its rows so that nothing is kept of what a frozen encoder makes."""
-    if task.name == "sentiment":
+    if task.name == SENTIMENT:
         return task, [dataclasses.replace(row, features=(), learning=False) for row in prepared.train]
     # which picture stands for which row makes no difference to the time
     return _Encoding(task, vision), [(row, files[i % len(files)]) for i, row in enumerate(prepared.train)]

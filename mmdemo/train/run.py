@@ -15,6 +15,7 @@ from torch import nn
 from mmdemo.core.config import CheckpointConfig
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.memory import keep_freed_memory
+from mmdemo.core.tasks import SENTIMENT
 from mmdemo.core.types import TASKS as SERVED
 from mmdemo.core.words import nearest_name
 from mmdemo.core.writing import json_text
@@ -111,7 +112,7 @@ def _train(plan: RunPlan, record: Record) -> Dataset:
     record.status("preparing")
     ready = prepare(plan, record=record, say=record.log)
     learn, choose = len(ready.prepared.train), len(ready.prepared.validation)
-    kind = "clips" if plan.task in {"sentiment", "speech"} else "pictures"
+    kind = "clips" if plan.task in {SENTIMENT, "speech"} else "pictures"
     kind = kind if ready.bases.hub is None else "rows"
     record.log(f"{learn} {kind} to learn from, {choose} to choose by")
     try:

@@ -19,6 +19,7 @@ from transformers import TrainingArguments
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.reading import object_or_empty
+from mmdemo.core.tasks import CAPTION
 from mmdemo.tasks.base import Task
 from mmdemo.train import processes, state
 from mmdemo.train.batches import Batches, steps_in
@@ -84,7 +85,7 @@ def check_batches(task: Task[Any, Any], settings: TrainSettings, *, rows: int | 
         MmdemoError: The batch of a task whose loss compares rows is to be taken in parts, or is smaller than the number
             of processes; or whole sentences are to be rewarded in a task that writes none.
     """
-    if settings.self_critical and task.name != "caption":
+    if settings.self_critical and task.name != CAPTION:
         raise MmdemoError(f"train.self_critical is of no use to {task.name}", "it rewards captions", "Leave it at 0")
     several = processes.world_size()
     if not task.additive and (settings.grad_accum_steps > 1 or several > 1):

@@ -10,6 +10,7 @@ import gradio as gr
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.settings import typed_path
+from mmdemo.core.tasks import ASK, SENTIMENT
 from mmdemo.core.types import TASKS
 from mmdemo.models.families.factory import register_installed
 from mmdemo.models.families.precision import free_memory, needs, runtime_config
@@ -36,13 +37,13 @@ def build(page: Page) -> None:
         with gr.Row():
             task = gr.Dropdown(
                 [(words(f"tab_{name}"), name) for name in TASKS],
-                value="ask",
+                value=ASK,
                 label=words("hub_task"),
                 min_width=140,
                 elem_id="hub-task",
             )
             model = gr.Dropdown(
-                _ids("ask"),
+                _ids(ASK),
                 value=None,
                 label=words("hub_model"),
                 allow_custom_value=True,
@@ -158,7 +159,7 @@ def _find_installed(name: str) -> InstalledModel | None:
 
 
 def _ids(task: str) -> list[str]:
-    writers = catalog.transcribers() if task == "sentiment" else ()
+    writers = catalog.transcribers() if task == SENTIMENT else ()
     return [entry.id for entry in (*catalog.catalog_entries(task), *writers)]
 
 
@@ -180,7 +181,7 @@ def _hear_words(page: Page) -> None:
     """Models of Sentiment that are in memory come back as the shelf now is when they are next asked."""
     for engine in page.engines.made():
         for task, model in engine.loaded:
-            if task == "sentiment":
+            if task == SENTIMENT:
                 engine.unload(task, model)
 
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.core.memory import share_heaps
+from mmdemo.core.tasks import ASK, CAPTION, CLASSIFY, SENTIMENT
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -174,10 +175,10 @@ def warm(engine: Engine) -> None:
     picture = np.full((64, 64, 3), 127, dtype=np.uint8)
     tone = np.sin(np.arange(SAMPLE_RATE) * 0.05).astype(np.float32) * 0.1
     steps = (
-        ("ask", lambda: jobs.ask(picture, "what is this?", engine=engine)),
-        ("classify", lambda: jobs.classify(picture, "cat, dog", engine=engine)),
-        ("caption", lambda: jobs.caption(picture, n=1, max_words=3, engine=engine)),
-        ("sentiment", lambda: jobs.sentiment((SAMPLE_RATE, tone), engine=engine)),
+        (ASK, lambda: jobs.ask(picture, "what is this?", engine=engine)),
+        (CLASSIFY, lambda: jobs.classify(picture, "cat, dog", engine=engine)),
+        (CAPTION, lambda: jobs.caption(picture, n=1, max_words=3, engine=engine)),
+        (SENTIMENT, lambda: jobs.sentiment((SAMPLE_RATE, tone), engine=engine)),
     )
     for task, step in steps:
         try:

@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from mmdemo.core.tasks import ASK, CAPTION, CLASSIFY, SENTIMENT
 from mmdemo.core.types import TASKS
 from mmdemo.media.limits import MAX_AUDIO_SECONDS, MAX_PIXELS
 from mmdemo.serving.engine import Engine
@@ -28,7 +29,7 @@ UPLOADS_KEPT_HOURS = 2
 
 DELETED_EVERY_SECONDS = 600
 
-_TABS = (("ask", ask), ("classify", classify), ("caption", caption), ("sentiment", sentiment))
+_TABS = ((ASK, ask), (CLASSIFY, classify), (CAPTION, caption), (SENTIMENT, sentiment))
 
 
 def build_words(*, public: bool) -> gr.I18n:

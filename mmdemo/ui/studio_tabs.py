@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from mmdemo.core.tasks import ASK
 from mmdemo.core.types import TASKS
 from mmdemo.models.registry import default_model
 from mmdemo.ui import hub_models
@@ -20,7 +21,7 @@ def build_frame(demo: gr.Blocks) -> Studio:
     """What the tabs share: a line at the top, and what stands nowhere."""
     return Studio(
         tabs=gr.Tabs(elem_id="tabs", overflow_behavior="wrap", render=False),
-        tab=gr.State("ask"),
+        tab=gr.State(ASK),
         opened=gr.State(""),
         timer=gr.Timer(SECONDS, active=False),
         banner=gr.HTML(elem_id="banner", js_on_load=runs.PRESSED),

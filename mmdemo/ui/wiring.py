@@ -16,6 +16,7 @@ from gradio.context import get_blocks_context
 from gradio.events import EventListenerMethod, set_cancel_events
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import CLASSIFY
 from mmdemo.core.types import Card, Picture, Sound
 from mmdemo.media.audio import load_sound
 from mmdemo.media.image import load_picture
@@ -252,7 +253,7 @@ def own_model_ids(engine: Engine, task: str) -> list[str]:
 
 def learned_classes(engine: Engine, model: str | None) -> tuple[str, ...]:
     """The classes of its own that a listed model of Classify has; () where it has none, or is not on the list."""
-    if model not in model_ids(engine, "classify"):
+    if model not in model_ids(engine, CLASSIFY):
         return ()
     try:
         return engine.classes(model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mmdemo.core.tasks import ASK, CAPTION, CLASSIFY, SENTIMENT
 from mmdemo.data.prepare.ask import answer_shares, prepare_ask
 from mmdemo.data.prepare.caption import prepare_caption
 from mmdemo.data.prepare.classify import imagenet_names, object_trials, prepare_classify
@@ -27,10 +28,10 @@ __all__ = [
 
 PREPARE: Mapping[str, Prepare] = {
     "vision": prepare_vision,
-    "ask": prepare_ask,
-    "caption": prepare_caption,
-    "classify": prepare_classify,
-    "sentiment": prepare_sentiment,
+    ASK: prepare_ask,
+    CAPTION: prepare_caption,
+    CLASSIFY: prepare_classify,
+    SENTIMENT: prepare_sentiment,
     "speech": prepare_speech_encoder,
 }
 """How each task's rows are made."""

@@ -103,7 +103,12 @@ def prepare_classify(sources: DatasetSplits, bases: Encoders, net: Net, say: Say
         }
 
     validation = rows(held, Views())
-    asked = object_trials({str(file): held[file] for file in validation}, seed=sources.seed)
+    # somebody's own classes are calibrated against each other (tasks.classify.own_trials)
+    named = {} if classes else {e.file: e.label for e in sources.validation.examples if e.label and e.file in groups}
+    said_of_objects = {str(file): held[file] for file in validation if file not in named}
+    by_captions = iter(object_trials(said_of_objects, seed=sources.seed))
+    by_labels = label_trials([named.get(file) for file in validation], seed=sources.seed)
+    asked = [trials if file in named else next(by_captions) for file, trials in zip(validation, by_labels, strict=True)]
     labels = {label for trials in asked for some, _ in trials for label in some}
     unique = (*dict.fromkeys((*bank, *names, *classes, *labels)),)
     said_of = texts.vectors([p for label in unique for p in prompts(label)], text, exact=True, say=say)
@@ -176,12 +181,15 @@ def _groups(examples: Sequence[Example]) -> dict[Path, int]:
 
 
 def _classes(sources: DatasetSplits, bases: Encoders) -> tuple[str, ...]:
-    """The labels of the training pictures, after those of the base; none where they have captions.
+    """The labels of the training pictures, after those of the base.
+
+    Beside captions they are none of somebody's own: they teach what their words look like, as captions do.
 
     A class that the base spells otherwise is the base's: nobody could ask for both (media.text.parse_labels).
     """
     known = bases.same.settings.get(CLASSES) if bases.same is not None else None
-    labels = sorted({plain(e.label) for e in sources.train.examples if e.label})
+    captioned = any(e.captions for e in sources.train.examples)
+    labels = sorted({plain(e.label) for e in sources.train.examples if e.label and not captioned})
     found: dict[str, str] = {}
     for label in (*(known if isinstance(known, tuple) else ()), *labels):
         found.setdefault(normalize_label(label), label)
@@ -227,4 +235,22 @@ def object_trials(
                 random.shuffle(labels)
                 trials.append((tuple(labels), labels.index(right) if there else len(labels)))
         found.append(trials)
+    return found
+
+
+def label_trials(labels: Sequence[str | None], *, seed: int, most: int = 12) -> list[list[tuple[tuple[str, ...], int]]]:
+    """The same for pictures that have a label, drawn among all labels; no trial where there is none, or too few."""
+    random = Random(f"{seed}:labels")  # noqa: S311 - repeatable, not secret
+    names = sorted({label for label in labels if label})
+    found: list[list[tuple[tuple[str, ...], int]]] = []
+    for label in labels:
+        others = [name for name in names if name != label]
+        if label is None or len(others) < 2:
+            found.append([])
+            continue
+        size = random.randint(2, min(most, len(others)))
+        wrong = random.sample(others, size)
+        there = [*wrong[1:], label]
+        random.shuffle(there)
+        found.append([(tuple(there), there.index(label)), (tuple(wrong), size)])
     return found

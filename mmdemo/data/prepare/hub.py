@@ -10,6 +10,7 @@ import torch
 
 from mmdemo.core.config import CLASSES, FAMILY, CardText, CheckpointConfig
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import ASK
 from mmdemo.core.types import EMOTIONS
 from mmdemo.core.words import normalize_answer
 from mmdemo.data import clips
@@ -181,7 +182,7 @@ def _generative(sources: DatasetSplits, hub: HubBase, family: GenerativeFamily, 
         for e in some:
             if e.file is None:
                 continue
-            if task == "ask":
+            if task == ASK:
                 answers, right = _answers(e), answer_shares(e)
                 if answers:
                     told = [(e.question, answers, right)]

@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import CAPTION
 from mmdemo.core.writing import json_text
 from mmdemo.data.read import read_examples
 from mmdemo.data.recipes.open_questions import Question, open_questions
@@ -109,7 +110,7 @@ def write_questions(
     Raises:
         MmdemoError: No captions there, or nothing could be made of them.
     """
-    dataset = read_examples("caption", data, split=split)
+    dataset = read_examples(CAPTION, data, split=split)
     captions: dict[str, list[str]] = {}
     folders: dict[str, Path] = {}
     for example in dataset.examples:

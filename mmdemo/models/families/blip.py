@@ -12,6 +12,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
+from mmdemo.core.tasks import ASK, CAPTION
 from mmdemo.core.types import AskRequest, CaptionRequest, Card, Picture
 from mmdemo.models.ask import ALTERNATIVES
 from mmdemo.models.caption import LEAST_BEAMS
@@ -48,7 +49,7 @@ class BlipCaptionModel(_BlipModel[CaptionRequest]):
     """Describes by beams what stands behind no words at all: the captions of its training."""
 
     family: ClassVar[str] = "blip_caption"
-    tasks: ClassVar[tuple[str, ...]] = ("caption",)
+    tasks: ClassVar[tuple[str, ...]] = (CAPTION,)
 
     @classmethod
     def recognises(cls, config: HubConfig) -> bool:
@@ -81,7 +82,7 @@ class BlipAskModel(_BlipModel[AskRequest]):
     """Answers in its own words; the runners-up are its other beams."""
 
     family: ClassVar[str] = "blip_ask"
-    tasks: ClassVar[tuple[str, ...]] = ("ask",)
+    tasks: ClassVar[tuple[str, ...]] = (ASK,)
 
     @classmethod
     def recognises(cls, config: HubConfig) -> bool:

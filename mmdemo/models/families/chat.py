@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import ASK, CAPTION
 from mmdemo.core.types import AskRequest, CaptionRequest, Card
 from mmdemo.models.families.base import RuntimeConfig, as_image
 from mmdemo.models.families.detect import HubConfig
@@ -46,7 +47,7 @@ class ChatModel(GenerativeModel[AskRequest | CaptionRequest]):
     """Answers or describes, by ``card.task``; greedily, or by as many beams as captions are wanted."""
 
     family: ClassVar[str] = "chat"
-    tasks: ClassVar[tuple[str, ...]] = ("ask", "caption")
+    tasks: ClassVar[tuple[str, ...]] = (ASK, CAPTION)
     trainable: ClassVar[bool] = True
     joint_sequence: ClassVar[bool] = True
 

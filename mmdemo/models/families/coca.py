@@ -14,6 +14,7 @@ from typing import ClassVar, Protocol, Self, cast
 import torch
 from torch import Tensor, nn
 
+from mmdemo.core.tasks import CAPTION
 from mmdemo.core.types import CaptionRequest, CaptionResult, Card, HeatMap, Picture, Request, Result, Scored
 from mmdemo.models.families.base import HubModel, RuntimeConfig
 from mmdemo.models.families.coca_decoding import Decoding, search
@@ -62,7 +63,7 @@ class CocaModel(HubModel):
     """A contrastive model with a decoder behind its text tower, which looks at the picture."""
 
     family: ClassVar[str] = "coca"
-    tasks: ClassVar[tuple[str, ...]] = ("caption",)
+    tasks: ClassVar[tuple[str, ...]] = (CAPTION,)
     library: ClassVar[str] = "open_clip"
     architecture: ClassVar[str] = "CoCa"
     trainable: ClassVar[bool] = True

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmdemo.core.config import CLASSES
+from mmdemo.core.tasks import CLASSIFY
 from mmdemo.core.types import (
     NONE_OF_THESE,
     Card,
@@ -76,7 +77,7 @@ class ContrastiveModel(HubModel):
         sigmoid: How it was trained.
     """
 
-    tasks = ("classify",)
+    tasks = (CLASSIFY,)
     trainable = True
 
     processor: Look

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mmdemo.core.config import FAMILY
+from mmdemo.core.tasks import CAPTION
 from mmdemo.core.types import CaptionRequest, Card
 from mmdemo.models.caption import LEAST_BEAMS
 from mmdemo.models.families.base import TUNED, Processor, RuntimeConfig, as_image
@@ -28,7 +29,7 @@ from mmdemo.tasks.hub.generative import MOST_TOKENS, GenerativeRow, load_picture
 DETAILED_WORDS = 30
 """Words from which on there is room for what the network calls a detailed caption: two or three sentences."""
 
-CAPTION, DETAILED_CAPTION = "<CAPTION>", "<DETAILED_CAPTION>"
+TASK_WORD, DETAILED_TASK_WORD = "<CAPTION>", "<DETAILED_CAPTION>"
 """The network's own task words; the first is what it is tuned with."""
 
 
@@ -40,7 +41,7 @@ class FlorenceModel(GenerativeModel[CaptionRequest]):
     """
 
     family: ClassVar[str] = "florence"
-    tasks: ClassVar[tuple[str, ...]] = ("caption",)
+    tasks: ClassVar[tuple[str, ...]] = (CAPTION,)
     trainable: ClassVar[bool] = True
     has_head: ClassVar[bool] = False
 
@@ -93,7 +94,7 @@ class FlorenceModel(GenerativeModel[CaptionRequest]):
     def task_words(self, request: CaptionRequest) -> str:
         """What Florence-2 is told to do; a tuned one what it was tuned with, however much room there is."""
         tuned = self.merged or FAMILY in self.config.net
-        return DETAILED_CAPTION if request.max_words >= DETAILED_WORDS and not tuned else CAPTION
+        return DETAILED_TASK_WORD if request.max_words >= DETAILED_WORDS and not tuned else TASK_WORD
 
     def formatter(self, tune: str) -> FlorenceFormatter:
         return FlorenceFormatter(self.net, self.processor)
@@ -115,7 +116,7 @@ class FlorenceFormatter:
         pictures = load_pictures([row.file for row in rows])
         found = self.processor(
             images=[as_image(picture) for picture in pictures],
-            text=[CAPTION] * len(rows),
+            text=[TASK_WORD] * len(rows),
             padding=True,
             return_tensors="pt",
         )

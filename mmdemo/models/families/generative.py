@@ -14,6 +14,7 @@ from typing import Generic, TypeVar, cast
 import torch
 from torch import nn
 
+from mmdemo.core.tasks import ASK
 from mmdemo.core.types import AskRequest, AskResult, CaptionRequest, CaptionResult, Card, Request, Result, Scored
 from mmdemo.models.families.base import HubModel, Processor, RuntimeConfig
 from mmdemo.models.families.generation import GeneratedSequence, GenerationParams, TokenStreamer
@@ -167,7 +168,7 @@ class GenerativeModel(HubModel, Generic[Asked]):
         """
         self._in_use()
         asked: AskRequest | CaptionRequest = (
-            of_type(request, AskRequest) if self.card.task == "ask" else of_type(request, CaptionRequest)
+            of_type(request, AskRequest) if self.card.task == ASK else of_type(request, CaptionRequest)
         )
         started = time.perf_counter()
         heard: queue.SimpleQueue[GeneratedSequence | list[GeneratedSequence] | BaseException] = queue.SimpleQueue()

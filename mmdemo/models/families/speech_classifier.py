@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import SENTIMENT
 from mmdemo.core.types import (
     SAMPLE_RATE,
     Card,
@@ -67,7 +68,7 @@ class SpeechClassifierModel(LabelHeadModel):
     """
 
     family: ClassVar[str] = "audio"
-    tasks: ClassVar[tuple[str, ...]] = ("sentiment",)
+    tasks: ClassVar[tuple[str, ...]] = (SENTIMENT,)
     trainable: ClassVar[bool] = True
 
     @classmethod

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 
 from mmdemo.core.config import Scalar
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import ASK
 from mmdemo.core.types import AskRequest, AskResult, Card, Picture, Result, Scored
 from mmdemo.models.ask import ALTERNATIVES
 from mmdemo.models.families.base import Features, LabelHeadModel, RuntimeConfig, as_image
@@ -37,7 +38,7 @@ class ViltModel(LabelHeadModel):
     """
 
     family: ClassVar[str] = "vilt"
-    tasks: ClassVar[tuple[str, ...]] = ("ask",)
+    tasks: ClassVar[tuple[str, ...]] = (ASK,)
     trainable: ClassVar[bool] = True
     joint_sequence: ClassVar[bool] = True
     data_options: ClassVar[Mapping[str, Scalar]] = {"least": 1, "most": 1000}

@@ -22,7 +22,7 @@ QUESTION_ENCODERS = ("minilm", "lstm")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskConfig:
-    """Settings of a network for task "ask".
+    """Settings of a network for Ask.
 
     Attributes:
         answers: Output units.

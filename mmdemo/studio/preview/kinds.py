@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import ASK, CAPTION, CLASSIFY, SENTIMENT
 from mmdemo.data.folders import split_folders, subfolders, tables_in
 from mmdemo.data.read import PICTURE_SUFFIXES, SOUND_SUFFIXES
 from mmdemo.data.rows import column
@@ -44,12 +45,12 @@ def _by_tables(place: Path) -> Iterator[str]:
     captions = _usable(place, CAPTIONS, "captions")
     for table in _usable(place, QUESTIONS, "question"):
         there = columns(table)
-        if (column("answer", there) or column("answers", there)) and _labelled(_names(table)) == ["classify"]:
-            yield "ask"
+        if (column("answer", there) or column("answers", there)) and _labelled(_names(table)) == [CLASSIFY]:
+            yield ASK
     for table in captions:
         # a column that may hold captions ("text") beside one of labels is what was said in a clip
-        if table not in labels and _labelled(_names(table)) == ["classify"]:
-            yield "caption"
+        if table not in labels and _labelled(_names(table)) == [CLASSIFY]:
+            yield CAPTION
     for table in labels:
         yield from _labelled(_names(table))
 
@@ -77,7 +78,7 @@ def _in_classes(folder: Path) -> Iterator[str]:
 def _labelled(names: Iterable[str]) -> list[str]:
     """What labels of these files are for: pictures or clips, whichever are more."""
     count = Counter(
-        "classify" if suffix in PICTURE_SUFFIXES else "sentiment"
+        CLASSIFY if suffix in PICTURE_SUFFIXES else SENTIMENT
         for name in names
         if (suffix := Path(name).suffix.lower()) in PICTURE_SUFFIXES | SOUND_SUFFIXES
     )

@@ -1,4 +1,4 @@
-"""Task "classify" over two towers that were trained on pictures with captions: more of that, or classes in folders.
+"""Classify over two towers that were trained on pictures with captions: more of that, or classes in folders.
 
 Legend: ``B`` rows of a batch, ``K`` classes, ``E`` width of the common space, ``N`` rows.
 """
@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmdemo.core.config import Calibration
+from mmdemo.core.tasks import CLASSIFY
 from mmdemo.nets.losses import clip_loss
 from mmdemo.tasks.base import PLAIN, Batch, LossSettings, fit_threshold
 from mmdemo.tasks.hub.base import FEWEST, HubTask, Look, Pixels, TrainableFamily, TrainableParts
@@ -108,7 +109,7 @@ class _TowersTask(HubTask[ContrastiveRow]):
     def __init__(
         self, family: ContrastiveFamily, *, heads: tuple[str, ...] = HEADS, only: tuple[str, ...] = ()
     ) -> None:
-        super().__init__("classify", family.net, heads=heads, only=only, fixed=SCALES)
+        super().__init__(CLASSIFY, family.net, heads=heads, only=only, fixed=SCALES)
         self.family = family
 
     def _pictures(self, batch: Batch) -> Tensor:

@@ -1,4 +1,4 @@
-"""Tasks "ask" and "caption" over networks that say their answers token by token: what people said is made likelier.
+"""Ask and Caption over networks that say their answers token by token: what people said is made likelier.
 
 Legend: ``B`` rows of a batch, ``T`` tokens of what is to be said, ``V`` vocabulary.
 """
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmdemo.core.config import Calibration
+from mmdemo.core.tasks import ASK
 from mmdemo.core.types import AskRequest, AskResult, CaptionRequest, CaptionResult, Picture, Result
 from mmdemo.core.words import normalize_answer
 from mmdemo.media.image import load_picture
@@ -122,13 +123,13 @@ class GenerativeTask(HubTask[GenerativeRow]):
     """Cross-entropy of the next token; validation also measures the answers of the served model.
 
     Args:
-        family: Opened for "ask" or "caption".
+        family: Opened for Ask or Caption.
     """
 
     def __init__(self, family: GenerativeFamily, formatter: SFTFormatter) -> None:
         super().__init__(family.card.task, family.net, heads=formatter.heads, only=formatter.only)
         self.formatter, self.answer = formatter, family.predict
-        self.metric = "accuracy" if self.name == "ask" else "minus_loss"
+        self.metric = "accuracy" if self.name == ASK else "minus_loss"
 
     def collate(self, rows: Sequence[GenerativeRow]) -> Batch:
         return self.formatter.inputs(rows, target_texts(rows))
@@ -154,7 +155,7 @@ class GenerativeTask(HubTask[GenerativeRow]):
         """Mean log-probability per token, and for Ask how right the served model's answers are."""
         total = np.sum(outputs, axis=0)
         figures = {"minus_loss": -float(total[0] / max(total[1], 1))}
-        if self.name == "ask":
+        if self.name == ASK:
             figures["accuracy"] = float(np.mean(self._judged(rows)[1]))
         return figures
 
@@ -167,7 +168,7 @@ class GenerativeTask(HubTask[GenerativeRow]):
         """
         if len(rows) < FEWEST:
             return Calibration()
-        if self.name == "ask":
+        if self.name == ASK:
             confidence, right = self._judged(rows)
             return fit_threshold(confidence, right)
         files = list(dict.fromkeys(row.file for row in rows))[:HEARD]
@@ -197,7 +198,7 @@ class GenerativeTask(HubTask[GenerativeRow]):
 
 def request(task: str, picture: Picture, row: GenerativeRow) -> AskRequest | CaptionRequest:
     """What a person would ask of a served model."""
-    if task == "ask":
+    if task == ASK:
         return AskRequest(picture=picture, question=row.question)
     return CaptionRequest(picture=picture, n=1)
 

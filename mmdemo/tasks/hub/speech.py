@@ -1,4 +1,4 @@
-"""Task "sentiment" over published classifiers of speech: cross-entropy of the emotion that a clip is labelled with.
+"""Sentiment over published classifiers of speech: cross-entropy of the emotion that a clip is labelled with.
 
 Legend: ``B`` clips, ``S`` samples, ``K`` labels.
 """
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmdemo.core.config import Calibration
+from mmdemo.core.tasks import SENTIMENT
 from mmdemo.nets.speech_augment import SpeechAugment, change_speed
 from mmdemo.tasks.base import PLAIN, Batch, LossSettings, fit_temperature, fit_threshold
 from mmdemo.tasks.hub.base import FEWEST, HubTask, TrainableFamily, TrainableParts
@@ -66,7 +67,7 @@ class SpeechClassifierTask(HubTask[SpeechRow]):
     metric = "ua"
 
     def __init__(self, family: SpeechFamily, *, fixed: Sequence[str] = ()) -> None:
-        super().__init__("sentiment", family.net, heads=HEADS, fixed=fixed)
+        super().__init__(SENTIMENT, family.net, heads=HEADS, fixed=fixed)
         self.family, self.apart = family, not family.mixes()
 
     def collate(self, rows: Sequence[SpeechRow]) -> Batch:

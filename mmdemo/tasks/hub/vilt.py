@@ -1,4 +1,4 @@
-"""Task "ask" over ViLT: a list of answers, each with a yes or no of its own; new answers are rows of its head.
+"""Ask over ViLT: a list of answers, each with a yes or no of its own; new answers are rows of its head.
 
 Legend: ``B`` questions, ``K`` answers.
 """
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmdemo.core.config import Calibration
+from mmdemo.core.tasks import ASK
 from mmdemo.core.types import AskRequest
 from mmdemo.tasks.base import PLAIN, Batch, LossSettings, fit_confidence, fit_threshold
 from mmdemo.tasks.hub.base import FEWEST, HubTask, TrainableFamily, TrainableParts
@@ -57,7 +58,7 @@ class ViltTask(HubTask[ViltRow]):
     metric = "accuracy"
 
     def __init__(self, family: AnswerListFamily, *, answers: int) -> None:
-        super().__init__("ask", family.net, heads=HEADS)
+        super().__init__(ASK, family.net, heads=HEADS)
         self.family, self.answers = family, answers
 
     def collate(self, rows: Sequence[ViltRow]) -> Batch:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.core.tasks import CLASSIFY
 from mmdemo.ui import answers
 from mmdemo.ui.compare import work as compare_work
 from mmdemo.ui.compare.data import COMPARE_EVENTS, DataChoice, data_choice, two
@@ -71,7 +72,7 @@ def build(page: Page, task: gr.Radio, a: gr.Dropdown, b: gr.Dropdown) -> tuple[D
             from mmdemo.studio.compare import folder_of
 
             names = two(one, other, language)
-            if job != "classify":
+            if job != CLASSIFY:
                 raise MmdemoError(text("compare_forgetting_only", language).rstrip(".。"))
             fresh = compare_work.read_choice(job, new_chosen, new_typed, language)
             others = compare_work.read_choice(job, old_chosen, old_typed, language)
@@ -122,7 +123,7 @@ def build(page: Page, task: gr.Radio, a: gr.Dropdown, b: gr.Dropdown) -> tuple[D
             )
         except Exception as error:
             return notice(error, language), gr.skip(), gr.skip(), gr.skip()
-        names = model_ids(page.engines.default, "classify")
+        names = model_ids(page.engines.default, CLASSIFY)
         lists = (gr.Dropdown(choices=names) for _ in range(3))
         return answers.trouble_free(text("compare_kept", language, name=folder.name)), *lists
 
@@ -138,7 +139,7 @@ def build(page: Page, task: gr.Radio, a: gr.Dropdown, b: gr.Dropdown) -> tuple[D
     keep.click(
         keep_it,
         [measured, share, name],
-        [said, a, b, page.models["classify"]],
+        [said, a, b, page.models[CLASSIFY]],
         api_name="page_compare_keep",
         **COMPARE_EVENTS,
     )

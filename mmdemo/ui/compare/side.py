@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_never
 
 import gradio as gr
 
+from mmdemo.core.tasks import ASK, CLASSIFY, spec_of
 from mmdemo.core.types import AskRequest, CaptionRequest, ClassifyRequest, Request, SentimentRequest
 from mmdemo.media.text import clean_question, parse_labels
 from mmdemo.serving.engine import Engine
@@ -116,10 +117,10 @@ def build(page: Page, task: gr.Radio, a: gr.Dropdown, b: gr.Dropdown) -> list[An
 def shown(task: str) -> tuple[Any, ...]:
     """Updates for the inputs: those that the job takes."""
     return (
-        gr.Image(visible=task != "sentiment"),
-        gr.Audio(visible=task == "sentiment"),
-        gr.Textbox(visible=task == "ask"),
-        gr.Textbox(visible=task == "classify"),
+        gr.Image(visible=not spec_of(task).has_sound),
+        gr.Audio(visible=spec_of(task).has_sound),
+        gr.Textbox(visible=task == ASK),
+        gr.Textbox(visible=task == CLASSIFY),
     )
 
 
@@ -134,12 +135,16 @@ def _request(
     engine: Engine,
     language: Language,
 ) -> Request:
-    if task == "sentiment":
-        return SentimentRequest(sound=sound_or_refuse(clip, language))
-    found = picture_or_refuse(picture, language)
-    if task == "ask":
-        return AskRequest(picture=found, question=clean_question(question))
-    if task == "caption":
-        return CaptionRequest(picture=found, n=1)
-    taught = dict.fromkeys(label for name in reversed(names) for label in engine.classes(name))
-    return ClassifyRequest(picture=found, labels=parse_labels(labels if labels.strip() else tuple(taught)))
+    match spec_of(task).name:
+        case "sentiment":
+            return SentimentRequest(sound=sound_or_refuse(clip, language))
+        case "ask":
+            return AskRequest(picture=picture_or_refuse(picture, language), question=clean_question(question))
+        case "caption":
+            return CaptionRequest(picture=picture_or_refuse(picture, language), n=1)
+        case "classify":
+            found = picture_or_refuse(picture, language)
+            taught = dict.fromkeys(label for name in reversed(names) for label in engine.classes(name))
+            return ClassifyRequest(picture=found, labels=parse_labels(labels if labels.strip() else tuple(taught)))
+        case unknown:
+            assert_never(unknown)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from mmdemo.core.tasks import CLASSIFY, spec_of
 from mmdemo.core.types import TASKS
 from mmdemo.ui import answers
 from mmdemo.ui.compare import forgetting as compare_forgetting
@@ -49,12 +50,12 @@ def build(page: Page, studio: Studio | None = None) -> CompareTab:
     gr.Markdown(words("compare_intro"), elem_classes="intro")
     task = gr.Radio(
         [(words(f"tab_{name}"), name) for name in TASKS],
-        value="classify",
+        value=CLASSIFY,
         label=words("compare_task"),
         elem_id="compare-task",
     )
     with gr.Row(elem_id="compare-bar"):
-        first, second = _two_models(page, "classify")
+        first, second = _two_models(page, CLASSIFY)
         a = gr.Dropdown(**first, label=words("compare_a"), elem_id="compare-a", min_width=180)
         b = gr.Dropdown(**second, label=words("compare_b"), elem_id="compare-b", min_width=180)
     with gr.Tabs(elem_id="compare-parts"):
@@ -90,11 +91,11 @@ def build(page: Page, studio: Studio | None = None) -> CompareTab:
         return [
             *(gr.Dropdown(**model) for model in models),
             *data_update(job, two, (chosen, typed), language),
-            *data_update("classify", two, (new_chosen, new_typed), language),
-            *data_update("classify", two, (old_chosen, old_typed), language, old=True),
+            *data_update(CLASSIFY, two, (new_chosen, new_typed), language),
+            *data_update(CLASSIFY, two, (old_chosen, old_typed), language, old=True),
             *compare_side.shown(job),
-            gr.Column(visible=job == "classify"),
-            gr.HTML(answers.trouble_free(text("compare_forgetting_only", language)), visible=job != "classify"),
+            gr.Column(visible=job == CLASSIFY),
+            gr.HTML(answers.trouble_free(text("compare_forgetting_only", language)), visible=job != CLASSIFY),
         ]
 
     task.input(refresh, given, lists, api_name="page_compare_task", **QUICK_EVENTS, **CHOICE)
@@ -187,7 +188,7 @@ def _build_data(page: Page, task: gr.Radio, a: gr.Dropdown, b: gr.Dropdown) -> D
             served = Path(download.GRADIO_CACHE)
             file = compare_work.fresh_file(served, "compare.csv")
             studio.write_csv(found, file)
-            shown = compare_view.verdict(found, served=served, sound=job == "sentiment", language=language)
+            shown = compare_view.verdict(found, served=served, sound=spec_of(job).has_sound, language=language)
             yield "", shown, gr.DownloadButton(value=str(file), visible=True), *over
         except compare_work.Cancelled:
             shown = answers.trouble_free(text("compare_cancelled", language))

@@ -7,6 +7,7 @@ import pytest
 from mmdemo.core.config import CheckpointConfig
 from mmdemo.core.errors import MmdemoError
 from mmdemo.data.prepare import Encoders, answer_shares, object_trials
+from mmdemo.data.prepare.classify import label_trials
 from mmdemo.data.prepare.hub import emotions
 from mmdemo.data.read import Example
 
@@ -65,3 +66,19 @@ def test_an_emotion_is_one_however_it_is_written() -> None:
     assert labels == own
     assert sorted(place.values()) == [0, 1, 2, 3, 4]
     assert emotions(own, ["bored"])[0] == (*own, "bored")  # nobody has said that it is the same
+
+
+def test_trials_by_labels_have_the_right_one_or_lack_it() -> None:
+    labels = ["cup", "hat", None, "tree", "rope"]
+    found = label_trials(labels, seed=0)
+    assert found == label_trials(labels, seed=0)
+    assert found[2] == []
+    for label, trials in zip(labels, found, strict=True):
+        if label is None:
+            continue
+        (there, right), (absent, none) = trials
+        assert there[right] == label
+        assert label not in absent
+        assert none == len(absent)
+        assert len(set(there)) == len(there) >= 2
+    assert label_trials(["cup", "hat"], seed=0) == [[], []]

@@ -204,6 +204,21 @@ def test_class_folders_are_not_dropped_beside_captions(tmp_path: Path) -> None:
         read_examples("classify", [tmp_path / "said", tmp_path / "classes"])
 
 
+def test_labels_and_captions_are_learned_together(tmp_path: Path) -> None:
+    write_classes(tmp_path / "things", ["cup", "hat"], 2)
+    write_classes(tmp_path / "things_validation", ["cup", "hat"], 1)
+    write_picture(tmp_path / "said" / "a.png", 5)
+    write_csv(tmp_path / "said" / "captions.csv", [{"file_name": "a.png", "caption": "a cup on a table"}])
+    places = [tmp_path / "said", tmp_path / "things", tmp_path / "things_validation"]
+
+    train = read_examples("classify", places, split="train").examples
+    validation = read_examples("classify", places, split="validation").examples
+
+    assert sorted(e.label or "" for e in train) == ["", "cup", "cup", "hat", "hat"]
+    assert [e.captions for e in train if e.captions] == [("a cup on a table",)]
+    assert sorted(str(e.label) for e in validation) == ["cup", "hat"]
+
+
 def test_an_empty_folder_and_no_folder(tmp_path: Path) -> None:
     with pytest.raises(MmdemoError, match="it is empty"):
         read_examples("classify", [tmp_path])
