@@ -2,51 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from mmdemo.core.config import Scalar
 from mmdemo.data.examples import Dataset
 from mmdemo.data.prepare.inputs import DatasetSplits
-from mmdemo.data.readable import Say
-from mmdemo.data.splits import make_splits
+from mmdemo.data.splits import Splits
 from mmdemo.tasks.tune import Tune
 
 
 def make_dataset_splits(
-    task: str,
-    data: Sequence[Path],
-    *,
-    options: Mapping[str, Scalar | tuple[str, ...]],
-    tune: Tune,
-    folds: Path | None = None,
-    fold: int | None = None,
-    seed: int = 0,
-    allow_leaks: bool = False,
-    known_labels: Collection[str] = (),
-    say: Say | None = None,
+    parts: Splits, *, options: Mapping[str, Scalar | tuple[str, ...]], tune: Tune, seed: int = 0
 ) -> tuple[DatasetSplits, Dataset]:
-    """Read and part the data of a run, see :func:`~mmdemo.data.splits.make_splits`.
+    """Turn the parts of a run's data, see :func:`~mmdemo.data.splits.make_splits`, into what the run works with.
 
     Returns:
         What the run learns from and is chosen by, and what it is measured on: the test part, else a validation part
         that was given. Either may be empty. What people should know is in their ``notes``.
 
     Raises:
-        MmdemoError: Nothing can be read, most files cannot, a label is never seen in training, or something is in two
-            parts at once and ``allow_leaks`` is not set.
+        MmdemoError: What the parts refuse: most files cannot be read, a label is never seen in training, or something
+            is in two parts at once.
     """
-    parts = make_splits(
-        task,
-        data,
-        folds=folds,
-        fold=fold,
-        seed=seed,
-        allow_leaks=allow_leaks,
-        known_labels=known_labels,
-        say=say,
-    )
     for refusal in parts.refusals:
         raise refusal
     sources = DatasetSplits(train=parts.train, validation=parts.validation, seed=seed, options=options, tune=tune)

@@ -22,6 +22,7 @@ from mmdemo.core.writing import json_text
 from mmdemo.data.examples import Dataset
 from mmdemo.data.prepare import PREPARE, DatasetSplits, Encoders, TrainingData, prepare_hub
 from mmdemo.data.sources import make_dataset_splits
+from mmdemo.data.splits import make_splits
 from mmdemo.data.start import load_encoders
 from mmdemo.data.teacher import teacher_outputs
 from mmdemo.evaluate.report import Report
@@ -190,11 +191,9 @@ def prepare(plan: RunPlan, *, say: Say, record: Record | None = None) -> Ready:
     if bases.hub is not None:
         _check_hub(plan)
     steps = _steps(say)
-    sources, held = make_dataset_splits(
+    parts = make_splits(
         plan.task,
         plan.data,
-        options=plan.config.data,
-        tune=Tune.parse(settings.tune),
         folds=plan.folds,
         fold=plan.fold,
         seed=settings.seed,
@@ -202,6 +201,8 @@ def prepare(plan: RunPlan, *, say: Say, record: Record | None = None) -> Ready:
         known_labels=_known_labels(plan, bases),
         say=steps,
     )
+    tune = Tune.parse(settings.tune)
+    sources, held = make_dataset_splits(parts, options=plan.config.data, tune=tune, seed=settings.seed)
     if record is not None:
         known = {
             "data_hash": hash_of_data(sources.train, sources.validation),

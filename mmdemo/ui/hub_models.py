@@ -62,17 +62,53 @@ def build(page: Page) -> None:
         under_way: gr.State = gr.State(None)  # what is being fetched, whatever is looked at meanwhile
         timer = gr.Timer(LOOKS_EVERY, active=False)
 
-    def chosen_task(name: str) -> tuple[Any, ...]:
+    events = _Events(page, downloads)
+    lists = [*(page.models[name] for name in TASKS), *(page.asked[name] for name in TASKS)]
+    task.input(events.chosen_task, task, [model, facts, get, planned], api_name="page_hub_task", **QUICK_EVENTS)
+    model.change(
+        events.describe, [model, page.device], [facts, get, planned, drop], api_name="page_hub_known", **QUICK_EVENTS
+    )
+    look.click(
+        events.ask_hub,
+        [task, model, page.device],
+        [facts, get, planned, drop, *lists],
+        api_name="page_hub_look",
+        **MODEL_EVENTS,
+    )
+    get.click(events.begin, planned, [get, stop, timer, under_way], api_name="page_hub_get", **QUICK_EVENTS)
+    timer.tick(
+        events.watch,
+        [under_way, task],
+        [state, get, stop, timer, under_way, *lists],
+        api_name="page_hub_watch",
+        **LIVE_EVENTS,
+    )
+    stop.click(events.end, under_way, None, api_name="page_hub_stop", **QUICK_EVENTS)
+    drop.click(events.take_off, model, [facts, drop], api_name="page_hub_drop", **QUICK_EVENTS)
+
+
+class _Events:
+    """What happens on the accordion.
+
+    Args:
+        page: Whose lists get the models.
+        downloads: What is being fetched.
+    """
+
+    def __init__(self, page: Page, downloads: Downloads) -> None:
+        self.page, self.downloads = page, downloads
+
+    def chosen_task(self, name: str) -> tuple[Any, ...]:
         return gr.Dropdown(choices=_ids(name), value=None), "", gr.Button(visible=False), None
 
-    def describe(name: str, on: str, request: gr.Request) -> tuple[Any, ...]:
+    def describe(self, name: str, on: str, request: gr.Request) -> tuple[Any, ...]:
         """What the list says of a model; nothing is asked of anybody."""
         name = (name or "").strip()
         entry = catalog.find(name)
-        known = _listed_facts(entry, page.engines.on(on).device, language_in(request)) if entry else ""
+        known = _listed_facts(entry, self.page.engines.on(on).device, language_in(request)) if entry else ""
         return known, gr.Button(visible=False), None, gr.Button(visible=_find_installed(name) is not None)
 
-    def ask_hub(job: str, name: str, on: str, request: gr.Request) -> tuple[Any, ...]:
+    def ask_hub(self, job: str, name: str, on: str, request: gr.Request) -> tuple[Any, ...]:
         """Size, licence, revision, free disk; what is on this machine is put into the list at once."""
         language = language_in(request)
         name = (name or "").strip()
@@ -86,23 +122,23 @@ def build(page: Page) -> None:
             else:
                 plan = download.plan(name)
                 if plan.missing:
-                    found = _plan_facts(plan, page.engines.on(on).device, language)
+                    found = _plan_facts(plan, self.page.engines.on(on).device, language)
                     button = gr.Button(text("hub_get_size", language, size=size_text(plan.missing)), visible=True)
                     return (found, button, plan, gr.skip(), *_same())
                 one = register_installed(download.fetch(plan), name=plan.id)
         except Exception as error:
             return (answers.trouble(in_words(error, language), language), hidden, None, gr.skip(), *_same())
-        return (_told(one, language), hidden, None, gr.Button(visible=True), *_chosen(page, job, one))
+        return (_told(one, language), hidden, None, gr.Button(visible=True), *_chosen(self.page, job, one))
 
-    def begin(plan: DownloadPlan | None) -> tuple[Any, ...]:
+    def begin(self, plan: DownloadPlan | None) -> tuple[Any, ...]:
         if plan is None:
             return gr.skip(), gr.skip(), gr.skip(), gr.skip()
-        downloads.start(plan)
+        self.downloads.start(plan)
         return gr.Button(visible=False), gr.Button(visible=True), gr.Timer(active=True), plan
 
-    def watch(plan: DownloadPlan | None, job: str, request: gr.Request) -> tuple[Any, ...]:
+    def watch(self, plan: DownloadPlan | None, job: str, request: gr.Request) -> tuple[Any, ...]:
         language = language_in(request)
-        found = downloads.look(plan.id) if plan is not None else None
+        found = self.downloads.look(plan.id) if plan is not None else None
         if found is not None and found.status == "running":
             return (_progress(found, language), gr.skip(), gr.skip(), gr.skip(), gr.skip(), *_same())
         ended = (gr.Button(visible=False), gr.Timer(active=False))
@@ -114,13 +150,13 @@ def build(page: Page) -> None:
         one = _find_installed(plan.id)
         if one is None:
             return ("", gr.skip(), *ended, None, *_same())
-        return (_told(one, language), gr.Button(visible=False), *ended, None, *_chosen(page, job, one))
+        return (_told(one, language), gr.Button(visible=False), *ended, None, *_chosen(self.page, job, one))
 
-    def end(plan: DownloadPlan | None) -> None:
+    def end(self, plan: DownloadPlan | None) -> None:
         if plan is not None:
-            downloads.stop(plan.id)
+            self.downloads.stop(plan.id)
 
-    def take_off(name: str, request: gr.Request) -> tuple[Any, ...]:
+    def take_off(self, name: str, request: gr.Request) -> tuple[Any, ...]:
         language, one = language_in(request), _find_installed((name or "").strip())
         if one is None:
             return gr.skip(), gr.skip()
@@ -129,26 +165,9 @@ def build(page: Page) -> None:
         except MmdemoError as error:
             return answers.trouble(in_words(error, language), language), gr.skip()
         if not one.tasks:
-            _hear_words(page)
+            _hear_words(self.page)
         said = escape(text("hub_dropped", language, model=one.id, folder=one.folder))
         return f'<p class="mm" role="status">{said}</p>', gr.Button(visible=False)
-
-    lists = [*(page.models[name] for name in TASKS), *(page.asked[name] for name in TASKS)]
-    task.input(chosen_task, task, [model, facts, get, planned], api_name="page_hub_task", **QUICK_EVENTS)
-    model.change(describe, [model, page.device], [facts, get, planned, drop], api_name="page_hub_known", **QUICK_EVENTS)
-    look.click(
-        ask_hub,
-        [task, model, page.device],
-        [facts, get, planned, drop, *lists],
-        api_name="page_hub_look",
-        **MODEL_EVENTS,
-    )
-    get.click(begin, planned, [get, stop, timer, under_way], api_name="page_hub_get", **QUICK_EVENTS)
-    timer.tick(
-        watch, [under_way, task], [state, get, stop, timer, under_way, *lists], api_name="page_hub_watch", **LIVE_EVENTS
-    )
-    stop.click(end, under_way, None, api_name="page_hub_stop", **QUICK_EVENTS)
-    drop.click(take_off, model, [facts, drop], api_name="page_hub_drop", **QUICK_EVENTS)
 
 
 def _find_installed(name: str) -> InstalledModel | None:

@@ -96,58 +96,6 @@ def build(page: Page, studio: Studio) -> RunsTab:
     opened, tabs, tab = studio.opened, studio.tabs, studio.tab
     used = [tabs, tab, *(page.models[task] for task in TASKS), *(page.asked[task] for task in TASKS)]
 
-    def act(what: str, name: str, request: gr.Request) -> str:
-        from mmdemo import runs
-
-        language = language_in(request)
-        try:
-            _need(name, language)
-            {"stop": runs.stop, "resume": runs.resume}[what](name)
-        except Exception as error:
-            return notice(error, language)
-        return ""
-
-    def do_stop(name: str, request: gr.Request) -> str:
-        return act("stop", name, request)
-
-    def do_resume(name: str, request: gr.Request) -> str:
-        return act("resume", name, request)
-
-    def open_one(event: gr.EventData) -> str:
-        return str(event._data.get("run", ""))
-
-    def ask_rename(name: str) -> tuple[Any, ...]:
-        return gr.Row(visible=True), gr.Textbox(value=name), gr.Row(visible=False)
-
-    def do_rename(name: str, new: str, request: gr.Request) -> tuple[Any, ...]:
-        from mmdemo import runs
-
-        language = language_in(request)
-        try:
-            _need(name, language)
-            found = runs.rename(name, new)
-        except Exception as error:
-            return notice(error, language), gr.skip(), gr.skip()
-        return _said("runs_renamed", language, name=found.name), gr.Row(visible=False), found.name
-
-    def ask_delete(name: str, request: gr.Request) -> tuple[Any, ...]:
-        asked = run_view.told(text("runs_delete_ask", language_in(request), name=name))
-        return gr.Row(visible=True), asked, gr.Row(visible=False)
-
-    def do_delete(name: str, request: gr.Request) -> tuple[Any, ...]:
-        from mmdemo import runs
-
-        language = language_in(request)
-        try:
-            _need(name, language)
-            runs.delete(name)
-        except Exception as error:
-            return notice(error, language), gr.skip(), gr.skip()
-        return _said("runs_deleted", language, name=name), gr.Row(visible=False), ""
-
-    def close() -> tuple[Any, ...]:
-        return gr.Row(visible=False), gr.Row(visible=False)
-
     def do_download(name: str, request: gr.Request) -> tuple[Any, ...]:
         from mmdemo import runs
         from mmdemo.studio import import_model
@@ -161,18 +109,6 @@ def build(page: Page, studio: Studio) -> RunsTab:
         except Exception as error:
             return notice(error, language_in(request)), None
 
-    def do_receive(file: str | None, request: gr.Request) -> tuple[Any, ...]:
-        from mmdemo.studio import import_model
-
-        language = language_in(request)
-        if not file:
-            return "", gr.skip()
-        try:
-            card = import_model.receive(Path(file))
-        except Exception as error:
-            return notice(error, language), None
-        return _said("runs_received", language, name=card.id, task=run_view.task_name(card.task, language)), None
-
     def do_use(name: str) -> list[Any]:
         return use_model(page, name)
 
@@ -185,31 +121,31 @@ def build(page: Page, studio: Studio) -> RunsTab:
         return [gr.skip(), name, *switch("runs"), *(gr.skip() for _ in used[2:])]
 
     quick = LIVE_EVENTS
-    listing.click(open_one, None, opened, api_name="page_runs_open", **quick).then(
-        close, None, [renaming, deleting], js=IN_SIGHT, api_name="page_runs_opened", **quick
+    listing.click(_open_one, None, opened, api_name="page_runs_open", **quick).then(
+        _close, None, [renaming, deleting], js=IN_SIGHT, api_name="page_runs_opened", **quick
     )
     acted = [
-        stop.click(do_stop, opened, said, api_name="page_runs_stop", **quick),
-        stop_now.click(do_stop, opened, said, api_name="page_runs_stop_now", **quick),
-        resume.click(do_resume, opened, said, api_name="page_runs_resume", **quick),
+        stop.click(_do_stop, opened, said, api_name="page_runs_stop", **quick),
+        stop_now.click(_do_stop, opened, said, api_name="page_runs_stop_now", **quick),
+        resume.click(_do_resume, opened, said, api_name="page_runs_resume", **quick),
     ]
-    rename.click(ask_rename, opened, [renaming, new_name, deleting], api_name="page_runs_rename_ask", **quick)
+    rename.click(_ask_rename, opened, [renaming, new_name, deleting], api_name="page_runs_rename_ask", **quick)
     gr.on(
         [rename_yes.click, new_name.submit],
-        do_rename,
+        _do_rename,
         [opened, new_name],
         [said, renaming, opened],
         api_name="page_runs_rename",
         **quick,
     )
-    delete.click(ask_delete, opened, [deleting, question, renaming], api_name="page_runs_delete_ask", **quick)
+    delete.click(_ask_delete, opened, [deleting, question, renaming], api_name="page_runs_delete_ask", **quick)
 
-    delete_yes.click(do_delete, opened, [said, deleting, opened], api_name="page_runs_delete", **quick)
-    gr.on([rename_no.click, delete_no.click], close, None, [renaming, deleting], api_name="page_runs_cancel", **quick)
+    delete_yes.click(_do_delete, opened, [said, deleting, opened], api_name="page_runs_delete", **quick)
+    gr.on([rename_no.click, delete_no.click], _close, None, [renaming, deleting], api_name="page_runs_cancel", **quick)
     download.click(do_download, opened, [said, zipped], api_name="page_runs_download", **DATA_EVENTS).success(
         None, None, None, js=DOWNLOAD.format(id="runs-zipped"), api_name="page_runs_take", api_visibility="private"
     )
-    brought.upload(do_receive, brought, [said, brought], api_name="page_runs_receive", **DATA_EVENTS)
+    brought.upload(_do_receive, brought, [said, brought], api_name="page_runs_receive", **DATA_EVENTS)
     use.click(do_use, opened, used, api_name="page_runs_use", **quick)
     hidden = gr.State(())
     studio.banner.click(from_banner, hidden, [hidden, opened, *used], api_name="page_runs_banner", **quick)
@@ -218,6 +154,80 @@ def build(page: Page, studio: Studio) -> RunsTab:
     tab_parts = RunsTab(views=views, buttons=buttons, compare=compare)
     _follow(page, studio, tab_parts, hidden, acted)
     return tab_parts
+
+
+def _act(what: str, name: str, request: gr.Request) -> str:
+    from mmdemo import runs
+
+    language = language_in(request)
+    try:
+        _need(name, language)
+        {"stop": runs.stop, "resume": runs.resume}[what](name)
+    except Exception as error:
+        return notice(error, language)
+    return ""
+
+
+def _do_stop(name: str, request: gr.Request) -> str:
+    return _act("stop", name, request)
+
+
+def _do_resume(name: str, request: gr.Request) -> str:
+    return _act("resume", name, request)
+
+
+def _open_one(event: gr.EventData) -> str:
+    return str(event._data.get("run", ""))
+
+
+def _ask_rename(name: str) -> tuple[Any, ...]:
+    return gr.Row(visible=True), gr.Textbox(value=name), gr.Row(visible=False)
+
+
+def _do_rename(name: str, new: str, request: gr.Request) -> tuple[Any, ...]:
+    from mmdemo import runs
+
+    language = language_in(request)
+    try:
+        _need(name, language)
+        found = runs.rename(name, new)
+    except Exception as error:
+        return notice(error, language), gr.skip(), gr.skip()
+    return _said("runs_renamed", language, name=found.name), gr.Row(visible=False), found.name
+
+
+def _ask_delete(name: str, request: gr.Request) -> tuple[Any, ...]:
+    asked = run_view.told(text("runs_delete_ask", language_in(request), name=name))
+    return gr.Row(visible=True), asked, gr.Row(visible=False)
+
+
+def _do_delete(name: str, request: gr.Request) -> tuple[Any, ...]:
+    from mmdemo import runs
+
+    language = language_in(request)
+    try:
+        _need(name, language)
+        runs.delete(name)
+    except Exception as error:
+        return notice(error, language), gr.skip(), gr.skip()
+    return _said("runs_deleted", language, name=name), gr.Row(visible=False), ""
+
+
+def _close() -> tuple[Any, ...]:
+    return gr.Row(visible=False), gr.Row(visible=False)
+
+
+def _do_receive(file: str | None, request: gr.Request) -> tuple[Any, ...]:
+    from mmdemo.studio import import_model
+
+    language = language_in(request)
+    if not file:
+        return "", gr.skip()
+    try:
+        card = import_model.receive(Path(file))
+    except Exception as error:
+        return notice(error, language), None
+    return _said("runs_received", language, name=card.id, task=run_view.task_name(card.task, language)), None
 
 
 def use_model(page: Page, name: str) -> list[Any]:

@@ -47,6 +47,33 @@ class Previewed:
     preview: Any
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """The parts of the tab that its events share."""
+
+    page: Page
+    studio: Studio
+    data: DataPanel
+    settings: options.Settings
+    folder: gr.Textbox
+    seen: gr.State
+
+    @property
+    def where(self) -> list[Any]:
+        """Which data are meant."""
+        return [self.data.task, self.data.source, self.data.name, self.folder]
+
+    @property
+    def inputs(self) -> list[Any]:
+        """All settings."""
+        return self.settings.inputs
+
+    @property
+    def filled(self) -> list[Any]:
+        """What is filled in when data or base change."""
+        return [*self.inputs[:-1], self.settings.suggested, self.settings.note]
+
+
 def build(page: Page, studio: Studio) -> None:
     """Lay out the tab and wire it."""
     words = page.words
@@ -74,10 +101,18 @@ def build(page: Page, studio: Studio) -> None:
     estimate = gr.HTML(elem_id="teach-estimate")
     failure = gr.HTML(elem_id="teach-failure")
     start = gr.Button(words("teach_start"), variant="primary", size="lg", elem_id="teach-start")
+    parts = _Parts(page=page, studio=studio, data=data, settings=settings, folder=folder, seen=seen)
+    _arrange(parts, hand, bring, brought)
+    _preview(parts, zipped, brought, look, shown)
+    _fill(parts)
+    _tell(parts, command, estimate, said)
+    _toml(parts, said)
+    _start(parts, start, failure)
 
-    # ------------------------------------------------------------ task and source
 
-    where = [data.task, data.source, data.name, folder]
+def _arrange(parts: _Parts, hand: teach_hand.ManualEntry, bring: gr.Column, brought: gr.Dropdown) -> None:
+    """What is shown follows the task and where its data come from."""
+    data = parts.data
 
     def arrange(task: str, source: str) -> list[Any]:
         from mmdemo.studio import datasets
@@ -99,6 +134,11 @@ def build(page: Page, studio: Studio) -> None:
     ).then(None, None, None, js=camera.OFF, api_name="page_teach_camera_off", api_visibility="private")
     data.on([data.task.input, data.source.input], teach_actions.again, api_name="page_teach_task", choice=True)
 
+
+def _preview(parts: _Parts, zipped: gr.File, brought: gr.Dropdown, look: gr.Button, shown: gr.HTML) -> None:
+    """Data are looked at when they are brought, when they change, and when somebody asks."""
+    data, settings, folder, seen, where = parts.data, parts.settings, parts.folder, parts.seen, parts.where
+
     def unpack(file: str | None, request: gr.Request) -> tuple[Any, ...]:
         from mmdemo.studio import import_data
 
@@ -111,8 +151,6 @@ def build(page: Page, studio: Studio) -> None:
 
     def fill_folder(path: str | None) -> str:
         return path or ""
-
-    # ------------------------------------------------------------ the preview
 
     def look_at(task: str, source: str, name: str | None, typed: str, leaks: bool, request: gr.Request) -> list[Any]:
         from mmdemo.studio import preview
@@ -147,10 +185,11 @@ def build(page: Page, studio: Studio) -> None:
     quietly = {**DATA_EVENTS, "show_progress": "hidden", "trigger_mode": "always_last"}
     data.stamp.change(look_if_small, looked, [shown, seen], api_name="page_teach_look_again", **quietly)
 
-    # ------------------------------------------------------------ settings that follow the data
 
-    inputs = settings.inputs
-    filled = [*inputs[:-1], settings.suggested, settings.note]
+def _fill(parts: _Parts) -> None:
+    """Settings follow the data and the base, but for those that somebody has touched."""
+    page, studio, data, settings, seen = parts.page, parts.studio, parts.data, parts.settings, parts.seen
+    where, inputs, filled = parts.where, parts.inputs, parts.filled
 
     def fill(
         request: gr.Request,
@@ -217,17 +256,11 @@ def build(page: Page, studio: Studio) -> None:
     )
     data.on([studio.tab.change], teach_actions.again, api_name="page_teach_sets")
 
-    # ------------------------------------------------------------ command, estimate, TOML
 
-    def choose(given: Sequence[Any], device: str, language: Language, *, need_data: bool) -> Any:
-        task, source, name, typed = given[:4]
-        try:
-            found = places(task, source, name, typed, language)
-        except MmdemoError:
-            if need_data:
-                raise
-            found = (Path("DATA"),)
-        return options.chosen(task, found, given[4:], device=device, language=language)
+def _tell(parts: _Parts, command: gr.Textbox, estimate: gr.HTML, said: gr.HTML) -> None:
+    """The command that does the same, and how long it takes, are told after every change."""
+    page, studio, data, folder, seen = parts.page, parts.studio, parts.data, parts.folder, parts.seen
+    where, inputs = parts.where, parts.inputs
 
     def tell(tab: str, device: str, preview: Any, *given: Any, request: gr.Request | None = None) -> list[Any]:
         from mmdemo.studio import settings as choices
@@ -236,7 +269,7 @@ def build(page: Page, studio: Studio) -> None:
         if tab != "teach" or given[4] is None:
             return [gr.skip()] * 3
         try:
-            choice = choose(given, device, language, need_data=False)
+            choice = _choose(given, device, language, need_data=False)
             line = choices.command(choice)
         except Exception as error:
             return [gr.skip(), "", notice(error, language)]
@@ -259,6 +292,12 @@ def build(page: Page, studio: Studio) -> None:
         **{**QUICK_EVENTS, "trigger_mode": "always_last"},
     )
 
+
+def _toml(parts: _Parts, said: gr.HTML) -> None:
+    """Settings are saved as a file, and read from one."""
+    page, data, settings = parts.page, parts.data, parts.settings
+    where, inputs, filled = parts.where, parts.inputs, parts.filled
+
     def show_blocks(kind: str) -> Any:
         return gr.Number(visible=kind == "last")
 
@@ -269,7 +308,7 @@ def build(page: Page, studio: Studio) -> None:
 
         language = language_in(request)
         try:
-            choice = choose(given, device, language, need_data=False)
+            choice = _choose(given, device, language, need_data=False)
             file = folder_for_download(settings.file.GRADIO_CACHE) / f"{choice.task}.toml"
             file.write_text(choices.to_toml(choice), encoding="utf-8")
         except Exception as error:
@@ -314,7 +353,10 @@ def build(page: Page, studio: Studio) -> None:
         **QUICK_EVENTS,
     )
 
-    # ------------------------------------------------------------ the start
+
+def _start(parts: _Parts, start: gr.Button, failure: gr.HTML) -> None:
+    """A training is started, and watched in the tab Runs."""
+    page, studio, seen, where, inputs = parts.page, parts.studio, parts.seen, parts.where, parts.inputs
 
     def begin(request: gr.Request, device: str, looked_at: Any, *given: Any) -> list[Any]:
         from mmdemo import runs
@@ -323,7 +365,7 @@ def build(page: Page, studio: Studio) -> None:
 
         language = language_in(request)
         try:
-            choice = choose(given, device, language, need_data=True)
+            choice = _choose(given, device, language, need_data=True)
             found = looked_at and looked_at.preview
             if found is not None and found.data == choice.data and not found.good:
                 raise MmdemoError(text("teach_not_yet", language), found.refusals[0].rstrip("."))
@@ -340,6 +382,17 @@ def build(page: Page, studio: Studio) -> None:
         api_name="page_teach_start",
         **LIVE_EVENTS,
     )
+
+
+def _choose(given: Sequence[Any], device: str, language: Language, *, need_data: bool) -> Any:
+    task, source, name, typed = given[:4]
+    try:
+        found = places(task, source, name, typed, language)
+    except MmdemoError:
+        if need_data:
+            raise
+        found = (Path("DATA"),)
+    return options.chosen(task, found, given[4:], device=device, language=language)
 
 
 def places(task: str, source: str, name: str | None, typed: str, language: Language) -> tuple[Path, ...]:

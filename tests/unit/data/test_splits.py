@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mmdemo.core.errors import MmdemoError
+from mmdemo.data.examples import Dataset
 from mmdemo.data.grouping import leaks
+from mmdemo.data.prepare.inputs import DatasetSplits
 from mmdemo.data.sources import make_dataset_splits
 from mmdemo.data.splits import Splits, make_splits
 from mmdemo.tasks.tune import Tune
 from tests.unit.data.made import write_classes, write_clip, write_csv, write_picture
+
+
+def _dataset_splits(
+    task: str, data: list[Path], *, options: dict[str, bool] | None = None, **how: Any
+) -> tuple[DatasetSplits, Dataset]:
+    return make_dataset_splits(make_splits(task, data, **how), options=options or {}, tune=Tune())
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +79,7 @@ def test_no_test_part_that_says_nothing(tmp_path: Path) -> None:
     parts = make_splits("sentiment", [folder])
     assert sizes(parts) == (36, 4, 0)
     assert "too small for a test part of its own (40 examples of 10 speakers" in parts.train.notes[0]
-    _, held = make_dataset_splits("sentiment", [folder], options={}, tune=Tune())
+    _, held = _dataset_splits("sentiment", [folder])
     assert held.examples == ()
 
 
@@ -120,7 +129,7 @@ def test_where_validation_is_given_it_is_also_what_is_measured(tmp_path: Path) -
     write_classes(tmp_path / "set" / "train", ["cup", "hat"], 12)
     for number, label in enumerate(("cup", "hat")):
         write_picture(tmp_path / "set" / "validation" / label / "1.png", 50_000 + number)
-    sources, held = make_dataset_splits("classify", [tmp_path / "set"], options={}, tune=Tune())
+    sources, held = _dataset_splits("classify", [tmp_path / "set"])
     assert (len(sources.train.examples), len(sources.validation.examples)) == (24, 2)
     assert held.examples == sources.validation.examples
 
@@ -129,7 +138,7 @@ def test_with_cross_fitting_a_validation_part_is_learned_from_and_never_measured
     write_classes(tmp_path / "set" / "train", ["cup", "hat"], 12)
     for number, label in enumerate(("cup", "hat")):
         write_picture(tmp_path / "set" / "validation" / label / "1.png", 50_000 + number)
-    sources, held = make_dataset_splits("classify", [tmp_path / "set"], options={"cross_fit": True}, tune=Tune())
+    sources, held = _dataset_splits("classify", [tmp_path / "set"], options={"cross_fit": True})
     assert (len(sources.train.examples), len(sources.validation.examples)) == (26, 0)
     assert held.examples == ()
 
@@ -154,7 +163,7 @@ def test_unreadable_and_missing_files_are_left_out(tmp_path: Path) -> None:
     assert sum(sizes(parts)) == 12
     assert [(p.file, p.line) for p in parts.problems] == [("gone.png", 14), ("bad.png", 15)]
     assert "set: 2 files could not be read and were left out, first gone.png (line 14 of " in parts.train.notes[0]
-    sources, _ = make_dataset_splits("classify", [folder], options={}, tune=Tune())
+    sources, _ = _dataset_splits("classify", [folder])
     assert len(sources.train.examples) == len(parts.train.examples)
 
 
@@ -165,11 +174,11 @@ def test_data_of_which_most_cannot_be_read_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         MmdemoError, match=r"Most files of set cannot be read: 5 of 9, first .*bad0.png: the file is empty"
     ):
-        make_dataset_splits("classify", [folder], options={}, tune=Tune())
+        _dataset_splits("classify", [folder])
     for file in folder.rglob("*.png"):
         file.write_bytes(b"")
     with pytest.raises(MmdemoError, match="There is nothing to learn from: 9 of 9"):
-        make_dataset_splits("classify", [folder], options={}, tune=Tune())
+        _dataset_splits("classify", [folder])
 
 
 def test_a_leak_is_refused_unless_allowed(tmp_path: Path) -> None:
@@ -178,8 +187,8 @@ def test_a_leak_is_refused_unless_allowed(tmp_path: Path) -> None:
         (tmp_path / "set" / "test" / label).mkdir(parents=True)
         shutil.copy(tmp_path / "set" / "train" / label / "3.png", tmp_path / "set" / "test" / label / "x.png")
     with pytest.raises(MmdemoError, match=r"2 files are in both .* and test, for example x.png.*--allow-leaks"):
-        make_dataset_splits("classify", [tmp_path / "set"], options={}, tune=Tune())
-    sources, held = make_dataset_splits("classify", [tmp_path / "set"], options={}, tune=Tune(), allow_leaks=True)
+        _dataset_splits("classify", [tmp_path / "set"])
+    sources, held = _dataset_splits("classify", [tmp_path / "set"], allow_leaks=True)
     assert len(held.examples) == 2
     assert "allowed by --allow-leaks" in sources.train.notes[-1]
     assert "allowed by --allow-leaks" in held.notes[-1]
@@ -193,7 +202,7 @@ def test_a_speaker_in_two_splits_is_a_leak(tmp_path: Path) -> None:
         row |= {"speaker": "ann" if number in (0, 7) else f"s{number}", "split": "test" if number > 5 else "train"}
     write_csv(tmp_path / "metadata.csv", rows)
     with pytest.raises(MmdemoError, match="1 speaker or group is in both train and test, for example ann"):
-        make_dataset_splits("sentiment", [tmp_path], options={}, tune=Tune())
+        _dataset_splits("sentiment", [tmp_path])
 
 
 def test_a_label_in_test_only_is_refused_and_the_nearest_is_named(tmp_path: Path) -> None:
@@ -201,15 +210,15 @@ def test_a_label_in_test_only_is_refused_and_the_nearest_is_named(tmp_path: Path
     for number, label in enumerate(("cups", "hat")):
         write_picture(tmp_path / "set" / "test" / label / "1.png", 60_000 + number)
     with pytest.raises(MmdemoError, match=r"The label 'cups' is in test only: .* Did you mean 'cup'"):
-        make_dataset_splits("classify", [tmp_path / "set"], options={}, tune=Tune())
-    make_dataset_splits("classify", [tmp_path / "set"], options={}, tune=Tune(), known_labels=["cups"])
+        _dataset_splits("classify", [tmp_path / "set"])
+    _dataset_splits("classify", [tmp_path / "set"], known_labels=["cups"])
 
 
 def test_an_empty_split_is_refused(tmp_path: Path) -> None:
     write_classes(tmp_path / "set" / "train", ["cup", "hat"], 12)
     (tmp_path / "set" / "test").mkdir()
     with pytest.raises(MmdemoError, match="set/test cannot be used here: it is empty"):
-        make_dataset_splits("classify", [tmp_path / "set"], options={}, tune=Tune())
+        _dataset_splits("classify", [tmp_path / "set"])
 
 
 @pytest.mark.parametrize(
@@ -228,4 +237,4 @@ def test_classes_that_nobody_could_ask_for_are_refused(tmp_path: Path, names: li
             rows.append({"file_name": file.name, "label": name})
     write_csv(tmp_path / "set" / "metadata.csv", rows)
     with pytest.raises(MmdemoError, match=why):
-        make_dataset_splits("classify", [tmp_path / "set"], options={}, tune=Tune())
+        _dataset_splits("classify", [tmp_path / "set"])
