@@ -153,7 +153,7 @@ def sentiment(
     as_json: AsJson = False,
     out: Out = None,
 ) -> int:
-    """Hear the feeling in speech."""
+    """Recognise the emotion in speech."""
     check_results_path(out)
     inputs = expand(audio, SOUND_SUFFIXES, kind="sounds")
     with _engine(SENTIMENT, model, device) as engine:

@@ -23,7 +23,7 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="mmdemo",
-    help="Ask, classify, caption and hear feelings: small models that answer on this machine, offline.",
+    help="Ask about pictures, classify and caption them, recognise emotion in speech: small models, offline.",
     invoke_without_command=True,
     add_completion=False,
     rich_markup_mode=None,

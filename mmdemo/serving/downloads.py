@@ -11,7 +11,7 @@ from typing import Literal
 from mmdemo.core.errors import MmdemoError
 from mmdemo.models.families.factory import register_installed
 from mmdemo.models.hub import download
-from mmdemo.models.hub.download import DownloadPlan, DownloadProgress, Stopped
+from mmdemo.models.hub.download import DownloadPlan, DownloadProgress, DownloadStopped
 
 log = logging.getLogger("mmdemo")
 
@@ -78,7 +78,7 @@ class Downloads:
         try:
             folder = download.fetch(plan, on_progress=tell, cancelled=stop.is_set)
             register_installed(folder, name=plan.id)  # also where nobody is watching any more
-        except Stopped as error:
+        except DownloadStopped as error:
             self._put(plan.id, status="stopped", error=str(error))
         except MmdemoError as error:
             self._put(plan.id, status="failed", error=str(error))

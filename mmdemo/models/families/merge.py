@@ -25,7 +25,7 @@ WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tuned:
+class MergedModel:
     """What a merged model says of its tuning.
 
     Attributes:
@@ -109,7 +109,7 @@ def remember(model: HubModel, folder: Path) -> HubModel:
     return model
 
 
-def read_tuned(folder: Path, *, name: str) -> Tuned | None:
+def read_tuned(folder: Path, *, name: str) -> MergedModel | None:
     """What is known of the tuning of a merged model; None where nothing was merged.
 
     Raises:
@@ -120,7 +120,7 @@ def read_tuned(folder: Path, *, name: str) -> Tuned | None:
         return None
     try:
         found = read_object(file)
-        return Tuned(
+        return MergedModel(
             task=str(found["task"]),
             calibration=from_mapping(Calibration, found["calibration"]),
             classes=tuple(map(str, found["classes"])),

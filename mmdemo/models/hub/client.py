@@ -45,7 +45,7 @@ KEPT = "What was fetched is kept: the next time goes on from there"
 Cancelled = Callable[[], bool]
 
 
-class Stopped(MmdemoError):
+class DownloadStopped(MmdemoError):
     """Somebody wanted it; what was fetched stays."""
 
     def __init__(self, name: str) -> None:
@@ -119,9 +119,9 @@ def pause(seconds: float, name: str, cancelled: Cancelled) -> None:
 
 
 def stop_if(cancelled: Cancelled, name: str) -> None:
-    """Raises Stopped where somebody wants it."""
+    """Raises DownloadStopped where somebody wants it."""
     if cancelled():
-        raise Stopped(name)
+        raise DownloadStopped(name)
 
 
 def info(name: str, revision: str, *, cancelled: Cancelled) -> Any:

@@ -18,12 +18,12 @@ from mmdemo.models.hub import client as http
 from mmdemo.models.hub import local_files as files_
 from mmdemo.models.hub import selection as choice
 from mmdemo.models.hub.catalog import find
-from mmdemo.models.hub.client import Cancelled, Stopped
+from mmdemo.models.hub.client import Cancelled, DownloadStopped
 from mmdemo.models.hub.local_files import COMMIT, DIGEST, HubFile
 from mmdemo.models.hub.selection import INDEX
 from mmdemo.models.hub.transfer import Downloader, DownloadProgress, full, writing
 
-__all__ = ["DownloadPlan", "DownloadProgress", "HubFile", "Stopped", "fetch", "on_disk", "plan"]
+__all__ = ["DownloadPlan", "DownloadProgress", "DownloadStopped", "HubFile", "fetch", "on_disk", "plan"]
 
 ROOM = 64 << 20
 """Bytes that stay free on the disk."""
@@ -115,7 +115,7 @@ def plan(
         return _known(name, asked, asked, known)
     try:
         found = http.info(name, asked, cancelled=cancelled)
-    except Stopped:
+    except DownloadStopped:
         raise
     except MmdemoError:
         if (folder := on_disk(name, revision)) is None:
@@ -171,7 +171,7 @@ def fetch(
         The folder with the files.
 
     Raises:
-        Stopped: ``cancelled`` said so.
+        DownloadStopped: ``cancelled`` said so.
         MmdemoError: Something did not arrive, arrived damaged (it is removed), or does not fit on the disk.
     """
     if files_.marked(plan.id, plan.commit) == plan.files and files_.pinned(plan.id) == plan.commit:
@@ -203,7 +203,7 @@ def _wanted(
         library, weights, texts = choice.choose(names, name=name)
         open_clip = _told(read(OPEN_CLIP_CONFIG), name) if library == "open_clip" else {}
         layout = infer_family(open_clip, transformers, name=name)
-    except Stopped:
+    except DownloadStopped:
         raise
     except MmdemoError:
         if not anything:

@@ -14,7 +14,7 @@ import pytest
 
 from mmdemo.core.errors import MmdemoError
 from mmdemo.models.hub import client, download, local_files
-from mmdemo.models.hub.download import Stopped
+from mmdemo.models.hub.download import DownloadStopped
 from tests.hub_server import HubServer, captioner, reachable
 
 ID = "someone/blip"
@@ -105,7 +105,7 @@ def test_waiting_can_be_stopped(hub: HubServer, folder: Path) -> None:
     hub.add(ID, folder)
     hub.trouble("/api/", status=429, headers={"Retry-After": "100"})
     begun = time.monotonic()
-    with pytest.raises(Stopped):
+    with pytest.raises(DownloadStopped):
         download.plan(ID, cancelled=lambda: time.monotonic() > begun + 0.2)
     assert time.monotonic() - begun < 5
 

@@ -22,7 +22,7 @@ from mmdemo.core.errors import MmdemoError
 from mmdemo.models import fetch as ours
 from mmdemo.models import load, probe
 from mmdemo.models.hub import client, download, local_files, selection
-from mmdemo.models.hub.download import DownloadProgress, Stopped
+from mmdemo.models.hub.download import DownloadProgress, DownloadStopped
 from tests.hub_server import HubServer, captioner, git_sha1, reachable, sha256
 
 ROOT = Path(__file__).parents[4]
@@ -231,7 +231,7 @@ def test_stopped_it_goes_on_the_next_time(hub: HubServer, folder: Path) -> None:
     hub.add(ID, folder)
     hub.trouble("store of model.safetensors", slow=0.01)
     plan, seen = download.plan(ID), list[int]()
-    with pytest.raises(Stopped, match=r"Fetching someone/blip was stopped\. What was fetched is kept"):
+    with pytest.raises(DownloadStopped, match=r"Fetching someone/blip was stopped\. What was fetched is kept"):
         download.fetch(plan, lambda one: seen.append(one.done), lambda: bool(seen) and seen[-1] > 200_000)
     assert download.on_disk(ID) is None
     again = download.plan(ID)
@@ -319,7 +319,7 @@ def test_whoever_waits_can_be_stopped(hub: HubServer, folder: Path) -> None:
     plan, told = download.plan(ID), list[DownloadProgress]()
     with (
         FileLock(local_files.cache_folder() / ".locks" / "models--someone--blip" / "mmdemo.lock"),
-        pytest.raises(Stopped),
+        pytest.raises(DownloadStopped),
     ):
         download.fetch(plan, told.append, lambda: len(told) > 2)
     assert {one.stage for one in told} == {"waiting"}
