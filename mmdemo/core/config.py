@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -74,8 +75,10 @@ class Calibration:
     """Scores are ``softmax(logits / temperature)``; below ``threshold`` the answer is "not sure".
 
     ``kept`` and ``right`` say what that threshold did on validation: share of answers kept, and share of those right.
-    ``height`` is Classify's alone: how far a label must stand out before it beats "none of these". ``yes_no`` and
-    ``number`` are Ask's: the temperatures of questions to say yes or no to, and of counts; 0 is as for all others.
+    ``height`` and ``height_slope`` are Classify's alone: how far a label must stand out before it beats "none of
+    these", and how much that grows with the natural logarithm of the number of labels, because the best of many stands
+    out further by chance. ``yes_no`` and ``number`` are Ask's: the temperatures of questions to say yes or no to, and
+    of counts; 0 is as for all others.
     """
 
     temperature: float = 1.0
@@ -84,8 +87,13 @@ class Calibration:
     right: float = 0.0
     data: str = ""
     height: float = 0.0
+    height_slope: float = 0.0
     yes_no: float = 0.0
     number: float = 0.0
+
+    def none_height(self, labels: int) -> float:
+        """How far "none of these" stands out among so many labels."""
+        return self.height + self.height_slope * math.log(max(1, labels))
 
     def temperature_of(self, kind: str) -> float:
         """Of a kind of question, as :func:`mmdemo.core.words.question_kind` names it."""

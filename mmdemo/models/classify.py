@@ -139,8 +139,9 @@ class ClassifyModel(ReadyModel):
 
     def _logits(self, pooled: Tensor, labels: LabelVectors) -> Tensor:
         """(B, K + 1); the last column is "none of these"."""
-        none = torch.full((len(pooled), 1), self.config.calibration.height, device=pooled.device)
-        return torch.cat((self.heights(pooled, labels), none), dim=1) / self.config.calibration.temperature
+        calibration, found = self.config.calibration, self.heights(pooled, labels)
+        none = torch.full((len(pooled), 1), calibration.none_height(found.shape[1]), device=pooled.device)
+        return torch.cat((found, none), dim=1) / calibration.temperature
 
     def _answer(self, requests: Sequence[ClassifyRequest]) -> list[Result]:
         seen = self.pictures.encode([r.picture for r in requests])

@@ -20,7 +20,8 @@ class ClassifyConfig:
     """Settings of :class:`TextSpace`; ``classes``, ``bank`` and ``own`` count the words whose vectors it carries.
 
     ``text_hidden`` is the hidden width of :class:`TextAdapter`, 0 for none; ``known_share`` is the training weight of
-    the loss that pulls pictures to the names of what the ImageNet head sees in them.
+    the loss that pulls pictures to the names of what the ImageNet head sees in them, ``label_share`` that of pictures
+    with a label where others have captions.
     """
 
     channels: int = 1280
@@ -29,13 +30,14 @@ class ClassifyConfig:
     dropout: float = 0.2
     text_hidden: int = 0
     known_share: float = 0.0
+    label_share: float = 0.3
     classes: int = 1000
     bank: int = 2000
     own: int = 0
 
     def __post_init__(self) -> None:
-        if self.text_hidden < 0 or self.known_share < 0:
-            raise ValueError("text_hidden and known_share must not be below 0")
+        if min(self.text_hidden, self.known_share, self.label_share) < 0:
+            raise ValueError("text_hidden, known_share and label_share must not be below 0")
 
 
 class TextAdapter(nn.Module):

@@ -53,6 +53,7 @@ class ClassifyRow:
         trials: Only on validation rows.
         own: Index of its label among the classes of somebody's own; -1 has none.
         known_weight: Share of what the ImageNet head knows in the sum of both opinions.
+        calibration: Given from outside, in the place of one that is fitted; equal for all rows.
         imagenet: fp16 (1000,) ImageNet logits of the untuned trunk, where the trunk is trained along, ``own`` is set or
             the names of what the ImageNet head sees are learned (nets.shared_space.ClassifyConfig.known_share).
         soft: fp16 (E,), where a teacher puts the upright picture, times its scale.
@@ -65,6 +66,7 @@ class ClassifyRow:
     group: int = -1
     own: int = -1
     known_weight: float = 0.5
+    calibration: Calibration | None = None
     trials: tuple[Trial, ...] = ()
     imagenet: NDArray[np.float16] | None = None
     soft: NDArray[np.float16] | None = None
@@ -77,6 +79,17 @@ SHARPNESS = 0.4
 
 PULL = 0.3
 """Penalty on the squared way that a class's vector is moved, over the number of pictures."""
+
+RIGHT, OWN_RIGHT = 0.88, 0.8
+"""Share of sure answers that are right on the validation trials: of any labels, which are harder elsewhere, and of
+somebody's own classes."""
+
+THERE = 2.0
+"""What a trial with the right label counts in the fit of "none of these", beside one without: mostly it is there."""
+
+SLOPES = (0.0, 0.1, 0.2)
+"""By how much "none of these" may stand out further for each e-fold of labels. Trials alone would take 0.6, but a trial
+lacks the right label half of the time, however long its list is; a longer list of somebody's lacks it less often."""
 
 MOST_WRONG = 99
 """Wrong classes of a trial with somebody's own."""
@@ -171,11 +184,16 @@ class ClassifyTask:
     def loss(self, net: TextSpace, batch: Batch, how: LossSettings = PLAIN) -> Tensor:
         pictures, group = net(batch["pooled"]), batch.get("group")
         texts, single = net.place(batch["text"]), torch.ones(len(pictures), dtype=torch.bool, device=pictures.device)
-        if group is not None:  # the names of a few classes say too little to move all sentences by
+        if group is not None:
             single = group < 0
-            # without any gradient, or else their decay would move them
-            texts = torch.where(single[:, None], texts, texts.detach()) if bool(single.any()) else texts.detach()
-        loss = clip_loss(pictures, texts, net.log_scale, group, smoothing=how.smoothing)
+            if not bool(single.any()):  # the names of a few classes say too little to move all sentences by
+                texts = texts.detach()
+        if group is None or bool(single.all()) or not bool(single.any()):
+            loss = clip_loss(pictures, texts, net.log_scale, group, smoothing=how.smoothing)
+        else:  # apart: a label is too easy to tell from captions, and hundreds of them would drown these
+            loss = clip_loss(pictures[single], texts[single], net.log_scale, smoothing=how.smoothing)
+            named = clip_loss(pictures[~single], texts[~single], net.log_scale, group[~single])
+            loss = loss + net.config.label_share * named
         if net.config.known_share and "imagenet" in batch and bool(single.any()):
             loss = loss + net.config.known_share * self._known(net, pictures[single], batch["imagenet"][single])
         if not uses_teacher(batch, how):
@@ -243,7 +261,12 @@ class ClassifyTask:
     def calibrate(
         self, net: TextSpace, outputs: Sequence[NDArray[np.float32]], rows: Sequence[ClassifyRow]
     ) -> Calibration:
-        """Temperature and height of "none of these" that together make the made trials most probable."""
+        """Temperature and height of "none of these" that together make the made trials most probable.
+
+        Trials of different numbers of labels also tell how the height grows with that number.
+        """
+        if rows and rows[0].calibration is not None:
+            return rows[0].calibration
         found: list[tuple[Tensor, int]] = []
         banks: dict[int, Tensor] = {}  # shared by the trials
         for vector, row in zip(outputs, rows, strict=True):
@@ -258,25 +281,30 @@ class ClassifyTask:
                 found.append((trial.weight * torch.from_numpy(trial.known) + (1 - trial.weight) * space, trial.right))
         if not found:
             return Calibration()
+        own = any(row.own >= 0 for row in rows)
         most = max(len(h) for h, _ in found)
         table = torch.full((len(found), most + 1), -torch.inf)
         right = torch.empty(len(found), dtype=torch.long)
         for i, (h, answer) in enumerate(found):
             table[i, : len(h)] = h
             right[i] = answer if answer < len(h) else most
-        best = (float("inf"), 1.0, 0.0)
-        for height in np.arange(0.0, 5.0, 0.1):
-            table[:, most] = float(height)
-            for temperature in np.geomspace(0.1, 2.0, 40):
-                loss = float(F.cross_entropy(table / float(temperature), right))
-                best = min(best, (loss, float(temperature), float(height)))
-        _, temperature, height = best
-        table[:, most] = height
+        many = torch.tensor([len(h) for h, _ in found]).log()
+        weights = torch.where(right < most, 1.0 if own else THERE, 1.0)
+        weights = weights / weights.sum()
+        best = (float("inf"), 1.0, 0.0, 0.0)
+        for slope in (0.0,) if own else SLOPES:
+            for height in np.arange(0.0, 5.0, 0.1):
+                table[:, most] = float(height) + slope * many
+                for temperature in np.geomspace(0.1, 2.0, 40):
+                    loss = float(F.cross_entropy(table / float(temperature), right, reduction="none") @ weights)
+                    best = min(best, (loss, float(temperature), float(height), slope))
+        _, temperature, height, slope = best
+        table[:, most] = height + slope * many
         scores = (table / temperature).softmax(dim=1)
         confidence, top = scores.max(dim=1)
-        return replace(
-            fit_threshold(confidence.numpy(), (top == right).float().numpy()), temperature=temperature, height=height
-        )
+        wanted = OWN_RIGHT if own else RIGHT
+        fitted = fit_threshold(confidence.numpy(), (top == right).float().numpy(), wanted=wanted)
+        return replace(fitted, temperature=temperature, height=height, height_slope=slope)
 
 
 def own_trials(net: TextSpace, vector: NDArray[np.float32], row: ClassifyRow) -> list[tuple[Tensor, int]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mmdemo.core.config import CLASSES, CheckpointConfig
+from mmdemo.core.config import CLASSES, Calibration, CheckpointConfig
+from mmdemo.core.settings import typed_path
 from mmdemo.core.words import tokenise_caption
 from mmdemo.data import pictures, texts
 from mmdemo.data.pictures import Say, Views
@@ -29,6 +30,7 @@ from mmdemo.data.read import Example
 from mmdemo.data.recipes.picture import read_picture
 from mmdemo.data.recipes.presence import co_occurrences, is_absent, present
 from mmdemo.media.text import plain
+from mmdemo.models import checkpoint
 from mmdemo.nets.shared_space import ClassifyConfig
 from mmdemo.tasks.classify import ClassifyRow, Trial, tried
 
@@ -48,7 +50,10 @@ def prepare_classify(sources: DatasetSplits, bases: Encoders, net: Net, say: Say
     Validation rows bring made trials of classification along, by which the finished model is calibrated.
     """
     vision, text = bases.need_vision(), bases.need_text()
-    options = chosen_options(sources.options, mirror=True, crops=0, known_weight=0.5)
+    options = chosen_options(
+        sources.options, mirror=True, crops=0, known_weight=0.5, held_labels=0.0, calibrate_like=""
+    )
+    sources, unseen = hold_out(sources, float(options["held_labels"]))
     names = imagenet_names()
     captions = [c for e in sources.train.examples for c in e.captions]
     counts = Counter(w for c in captions for w in set(tokenise_caption(c)) - STOPWORDS)
@@ -82,6 +87,7 @@ def prepare_classify(sources: DatasetSplits, bases: Encoders, net: Net, say: Say
         if e.file in groups and normalize_label(e.label) in place
     }
 
+    calibration = _calibration_of(str(options["calibrate_like"]))
     needs_known = bool(bases.net(net).get("known_share")) or not sources.tune.frozen_encoder
 
     def rows(found: Mapping[Path, tuple[str, ...]], views: Views) -> dict[Path, ClassifyRow]:
@@ -95,6 +101,7 @@ def prepare_classify(sources: DatasetSplits, bases: Encoders, net: Net, say: Say
                 group=groups.get(file, -1),
                 own=own.get(file, -1),
                 known_weight=float(options["known_weight"]),
+                calibration=calibration,
                 imagenet=known[file][0] if file in known else None,
                 file=file,
             )
@@ -104,7 +111,8 @@ def prepare_classify(sources: DatasetSplits, bases: Encoders, net: Net, say: Say
 
     validation = rows(held, Views())
     # somebody's own classes are calibrated against each other (tasks.classify.own_trials)
-    named = {} if classes else {e.file: e.label for e in sources.validation.examples if e.label and e.file in groups}
+    labelled = {} if classes else {e.file: e.label for e in sources.validation.examples if e.file in groups}
+    named = {file: label if not unseen or label in unseen else None for file, label in labelled.items()}
     said_of_objects = {str(file): held[file] for file in validation if file not in named}
     by_captions = iter(object_trials(said_of_objects, seed=sources.seed))
     by_labels = label_trials([named.get(file) for file in validation], seed=sources.seed)
@@ -123,7 +131,7 @@ def prepare_classify(sources: DatasetSplits, bases: Encoders, net: Net, say: Say
     heard = pictures.imagenet(validation, vision, say=say)
     judged = [
         tried(
-            dataclasses.replace(
+            replace(
                 row,
                 trials=tuple(
                     Trial(
@@ -171,6 +179,29 @@ def prepare_classify(sources: DatasetSplits, bases: Encoders, net: Net, say: Say
             **({"said": np.stack([means[label] for label in classes])} if classes else {}),
         },
     )
+
+
+def hold_out(sources: DatasetSplits, share: float) -> tuple[DatasetSplits, frozenset[str]]:
+    """Keep a share of the labels from training: their pictures calibrate it on words that it was never taught."""
+    labels = sorted({e.label for e in sources.train.examples if e.label})
+    if not share:
+        return sources, frozenset()
+    drawn = Random(f"{sources.seed}:held").sample(labels, max(2, round(share * len(labels))))  # noqa: S311
+    unseen = frozenset(drawn)
+    kept = [e for e in sources.train.examples if e.label not in unseen]
+    held = [e for e in sources.train.examples if e.label in unseen]
+    validation = [*sources.validation.examples, *held]
+    train, validated = sources.train, sources.validation
+    return replace(
+        sources,
+        train=train.with_examples(kept, split=train.split),
+        validation=validated.with_examples(validation, split=validated.split),
+    ), unseen
+
+
+def _calibration_of(name: str) -> Calibration | None:
+    """That of another checkpoint, which was trained without some of the labels and calibrated on them."""
+    return checkpoint.read_config(typed_path(name)).calibration if name else None
 
 
 def _groups(examples: Sequence[Example]) -> dict[Path, int]:

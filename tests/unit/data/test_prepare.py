@@ -7,9 +7,10 @@ import pytest
 from mmdemo.core.config import CheckpointConfig
 from mmdemo.core.errors import MmdemoError
 from mmdemo.data.prepare import Encoders, answer_shares, object_trials
-from mmdemo.data.prepare.classify import label_trials
+from mmdemo.data.prepare.classify import hold_out, label_trials
 from mmdemo.data.prepare.hub import emotions
-from mmdemo.data.read import Example
+from mmdemo.data.prepare.inputs import DatasetSplits
+from mmdemo.data.read import Dataset, Example
 
 
 def test_how_right_an_answer_is() -> None:
@@ -82,3 +83,21 @@ def test_trials_by_labels_have_the_right_one_or_lack_it() -> None:
         assert none == len(absent)
         assert len(set(there)) == len(there) >= 2
     assert label_trials(["cup", "hat"], seed=0) == [[], []]
+
+
+def test_a_share_of_the_labels_is_held_out_with_all_its_pictures() -> None:
+    examples = tuple(Example(file=None, label=f"kind {i % 10}", question=str(i)) for i in range(50))
+    captioned = tuple(Example(file=None, captions=(f"a kind {i}",)) for i in range(5))
+    every = Dataset(
+        task="classify", examples=(*examples, *captioned), folders=(), split="train", name="x", fingerprint=""
+    )
+    sources = DatasetSplits(train=every, validation=every.with_examples(examples[:10], split="validation"))
+
+    parted, unseen = hold_out(sources, 0.2)
+
+    assert len(unseen) == 2
+    assert not unseen & {e.label for e in parted.train.examples}
+    assert len(parted.train.examples) == 45
+    assert len(parted.validation.examples) == 20
+    assert hold_out(sources, 0.2)[1] == unseen
+    assert hold_out(sources, 0.0) == (sources, frozenset())

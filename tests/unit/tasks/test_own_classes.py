@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from mmdemo.nets.shared_space import ClassifyConfig, TextSpace, heights, known_vector
-from mmdemo.tasks.classify import ClassifyRow, ClassifyTask
+from mmdemo.tasks.classify import RIGHT, SLOPES, ClassifyRow, ClassifyTask, Trial
 from mmdemo.train.precision import eval_mode
 
 CHANNELS, WIDTH, CLASSES = 24, 16, 3
@@ -75,6 +75,43 @@ def test_names_alone_do_not_move_sentences() -> None:
     captioned = [replace(row, group=-1, own=-1) for row in made_rows()]
     task.loss(net, task.collate(captioned)).backward()
     assert any(p.grad is not None and bool(p.grad.any()) for p in net.texts.parameters())
+
+
+def test_labels_beside_captions_have_a_share_of_their_own() -> None:
+    net, task, rows = made_net(own=0, moving=True).eval(), ClassifyTask(), made_rows()
+    labelled = [replace(row, own=-1) for row in rows[:8]]
+    captioned = [replace(row, group=-1, own=-1) for row in rows[8:]]
+
+    def loss(some: list[ClassifyRow]) -> float:
+        return float(task.loss(net, task.collate(some)).detach())
+
+    for share in (0.0, 0.3):
+        net.config = replace(net.config, label_share=share)
+        assert loss([*labelled, *captioned]) == pytest.approx(loss(captioned) + share * loss(labelled), rel=1e-5)
+
+
+def test_none_of_these_is_calibrated_with_the_length_of_the_list() -> None:
+    """Wrong labels are noise, right ones stand out: the more labels, the further the best wrong one stands out."""
+    chance, net, task = np.random.default_rng(0), made_net(own=0), ClassifyTask()
+    units = np.eye(WIDTH, dtype=np.float32)
+    bank = np.concatenate([units, -units])
+    rows, outputs = [], []
+    for number in range(120):
+        vector = F.normalize(torch.from_numpy(chance.normal(size=WIDTH).astype(np.float32)), dim=0).numpy()
+        wrong = chance.normal(size=(2 + number % 12, WIDTH)).astype(np.float32)
+        wrong /= np.linalg.norm(wrong, axis=1, keepdims=True)
+        there = np.concatenate([vector[None], wrong[1:]])
+        made = [Trial(known=np.zeros(len(wrong), np.float32), labels=labels, bank=bank, weight=0.0, right=right)
+                for labels, right in ((there, 0), (wrong, len(wrong)))]  # fmt: skip
+        rows.append(replace(made_rows()[0], own=-1, group=-1, trials=tuple(made)))
+        outputs.append(vector)
+    found = task.calibrate(net, outputs, rows)
+
+    assert found.height_slope in SLOPES
+    assert found.none_height(12) >= found.none_height(2) > 0
+    assert found.right >= RIGHT
+    given = replace(found, height=3.25)
+    assert task.calibrate(net, outputs, [replace(row, calibration=given) for row in rows]) == given
 
 
 def test_pictures_are_put_beside_the_names_of_what_is_known_of_them() -> None:
